@@ -1,0 +1,1 @@
+//! SASL mechanisms: one row each, one per file.

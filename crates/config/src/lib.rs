@@ -1,0 +1,9 @@
+//! What an administrator may write, as types.
+//!
+//! `dovecot.conf` becomes a tree with a place on every node ([`syntax`]), then written settings
+//! by row ([`rows`]), then resolved settings per scope ([`scope`]), checked ([`check`]).
+//! Knows nothing of what a setting causes. Opens configuration files and nothing else.
+#![forbid(unsafe_code)]
+
+pub mod rows;
+pub mod value;
