@@ -5,5 +5,6 @@
 //! Knows nothing of what a setting causes. Opens configuration files and nothing else.
 #![forbid(unsafe_code)]
 
+pub mod problem;
 pub mod rows;
 pub mod value;
