@@ -5,10 +5,27 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::request::Request;
-use crate::scheme::StoredHash;
+use crate::scheme::{SchemeError, StoredHash};
 
 /// A future without a runtime.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The bounded pools that costly work runs on.
+pub trait Workers: Send + Sync {
+    /// Runs a database lookup that blocks.
+    fn blocking(&self, job: Job<Answer>) -> BoxFuture<'_, Result<Answer, Busy>>;
+    /// Runs a userdb lookup that blocks.
+    fn users(&self, job: Job<UserAnswer>) -> BoxFuture<'_, Result<UserAnswer, Busy>>;
+    /// Checks a costly hash.
+    fn hashing(
+        &self,
+        check: Job<Result<bool, SchemeError>>,
+    ) -> BoxFuture<'_, Result<Result<bool, SchemeError>, Busy>>;
+}
+
+/// The pool's queue is full: the login is answered with a temporary failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
 
 /// A password database: one configured `passdb { }` block.
 pub trait Passdb: Send + Sync {

@@ -11,3 +11,13 @@ pub struct StoredHash {
     /// What follows the `{SCHEME}` prefix.
     pub data: Secret,
 }
+
+/// Why a stored password cannot be checked at all, for the log; never holds the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemeError(pub String);
+
+impl std::fmt::Display for SchemeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
