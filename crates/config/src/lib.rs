@@ -5,6 +5,16 @@
 //! Knows nothing of what a setting causes. Opens configuration files and nothing else.
 #![forbid(unsafe_code)]
 
+pub mod check;
+pub mod database;
+mod filter;
 pub mod problem;
 pub mod rows;
+pub mod scope;
+mod services;
+pub mod syntax;
 pub mod value;
+mod written;
+
+pub use check::{Loaded, load, load_text};
+pub use scope::{Config, ConnectionKey};

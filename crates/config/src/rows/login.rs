@@ -4,8 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Field::{Addresses, Boolean, Choice, Milliseconds, Networks, Number, Text, Time, Unused};
+use super::Standing::{Honoured, Ignored, Refused};
 use super::ssl::SslSettings;
-use crate::value::Net;
+use super::{Row, row};
+use crate::value::{Kind, Net};
 
 /// `ssl`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,3 +66,178 @@ pub struct LoginSettings {
     /// TLS towards the client and towards backends.
     pub tls: Arc<SslSettings>,
 }
+
+/// The rows of [`LoginSettings`].
+pub const LOGIN: &[Row<LoginSettings>] = &[
+    row("login_greeting", "Gatepost ready.", Text(|s| &mut s.greeting), Honoured, "The first line's text"),
+    row(
+        "disable_plaintext_auth",
+        "yes",
+        Boolean(|s| &mut s.disable_plaintext_auth),
+        Honoured,
+        "Whether passwords are refused on connections that are not secure",
+    ),
+    row(
+        "ssl",
+        "yes",
+        Choice(&["no", "yes", "required"], |s, chosen| {
+            s.ssl = match chosen {
+                "no" => SslMode::No,
+                "required" => SslMode::Required,
+                _ => SslMode::Yes,
+            };
+        }),
+        Honoured,
+        "Whether TLS is offered to clients, or required before a login",
+    ),
+    row(
+        "login_trusted_networks",
+        "",
+        Networks(|s| &mut s.trusted_networks),
+        Honoured,
+        "Clients that may say whom they speak for, and count as secure",
+    ),
+    row(
+        "login_log_format_elements",
+        "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
+        Text(|s| &mut s.log_format_elements),
+        Honoured,
+        "The parts of a login's log line; empty ones are left out",
+    ),
+    row(
+        "login_log_format",
+        "%$: %s",
+        Text(|s| &mut s.log_format),
+        Honoured,
+        "A login's log line: %$ event, %s parts",
+    ),
+    row(
+        "mail_max_userip_connections",
+        "10",
+        Number(|s| &mut s.max_userip_connections),
+        Honoured,
+        "Sessions of one user from one address; 0: any number",
+    ),
+    row(
+        "login_proxy_timeout",
+        "30 secs",
+        Milliseconds(|s| &mut s.proxy_timeout),
+        Honoured,
+        "How long a backend may take until the session is up",
+    ),
+    row(
+        "login_proxy_max_reconnects",
+        "3",
+        Number(|s| &mut s.proxy_max_reconnects),
+        Honoured,
+        "How often a backend that fails is tried again",
+    ),
+    row(
+        "login_proxy_max_disconnect_delay",
+        "0",
+        Time(|s| &mut s.proxy_max_disconnect_delay),
+        Honoured,
+        "The time over which clients of a lost backend are let go",
+    ),
+    row(
+        "login_source_ips",
+        "",
+        Addresses(|s| &mut s.source_ips),
+        Honoured,
+        "Addresses to reach backends from, in turn",
+    ),
+    row(
+        "imap_capability",
+        "",
+        Text(|s| &mut s.imap_capability),
+        Honoured,
+        "IMAP capabilities: all, or +MORE",
+    ),
+    row(
+        "imap_id_send",
+        "name *",
+        Text(|s| &mut s.imap_id_send),
+        Honoured,
+        "What an IMAP ID command is told; *: default",
+    ),
+    row(
+        "imap_id_retain",
+        "no",
+        Boolean(|s| &mut s.imap_id_retain),
+        Honoured,
+        "Whether a client's IMAP ID becomes %{client_id}",
+    ),
+    row(
+        "hostname",
+        "",
+        Text(|s| &mut s.hostname),
+        Honoured,
+        "This machine's name; empty: what the system says",
+    ),
+    row(
+        "haproxy_trusted_networks",
+        "",
+        Networks(|s| &mut s.haproxy_trusted_networks),
+        Honoured,
+        "Clients whose PROXY header is believed",
+    ),
+    row(
+        "haproxy_timeout",
+        "3 secs",
+        Time(|s| &mut s.haproxy_timeout),
+        Honoured,
+        "How long a PROXY header may take",
+    ),
+    row(
+        "gatepost_local_imap",
+        "",
+        Text(|s| &mut s.local_imap),
+        Honoured,
+        "Where admitted IMAP sessions go, such as imap://127.0.0.1:10143; empty: nowhere",
+    ),
+    row(
+        "gatepost_local_pop3",
+        "",
+        Text(|s| &mut s.local_pop3),
+        Honoured,
+        "Where admitted POP3 sessions go, such as pop3://127.0.0.1:10110; empty: nowhere",
+    ),
+    row(
+        "login_access_sockets",
+        "",
+        Unused(Kind::Text),
+        Refused("the service that may turn clients away would not be asked"),
+        "Services that are asked before a client is served",
+    ),
+    row(
+        "login_plugins",
+        "",
+        Unused(Kind::Text),
+        Refused("a plugin that may turn logins away would not be loaded"),
+        "Plugins of the login processes",
+    ),
+    row(
+        "login_plugin_dir",
+        "/usr/lib/dovecot/modules/login",
+        Unused(Kind::Path),
+        Ignored,
+        "No plugins are loaded",
+    ),
+    row(
+        "login_proxy_notify_path",
+        "proxy-notify",
+        Unused(Kind::Path),
+        Ignored,
+        "No proxy notifications are sent",
+    ),
+    row("login_proxy_rawlog_dir", "", Unused(Kind::Path), Ignored, "No copy of the traffic is written"),
+    row("imap_id_log", "", Unused(Kind::Text), Ignored, "What clients say in IMAP ID is not logged"),
+    row(
+        "imap_literal_minus",
+        "no",
+        Unused(Kind::Boolean),
+        Ignored,
+        "Capabilities after login are the backend's",
+    ),
+    row("verbose_ssl", "no", Unused(Kind::Boolean), Ignored, "TLS failures are always logged"),
+];

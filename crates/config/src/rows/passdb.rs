@@ -1,6 +1,9 @@
 //! `passdb { }` and `userdb { }` blocks.
 
-use crate::value::Place;
+use super::Field::{Boolean, Choice, Other, Text, UpperWords, Words};
+use super::Standing::Honoured;
+use super::{Row, row};
+use crate::value::{self, Invalid, Place};
 
 /// When a database is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,4 +108,228 @@ pub enum UserdbSkip {
     Found,
     /// When none has.
     NotFound,
+}
+
+impl Default for PassdbSettings {
+    /// One without name or driver, its rules those of the original.
+    fn default() -> Self {
+        Self {
+            name: None,
+            place: Place::default(),
+            driver: String::new(),
+            args: String::new(),
+            default_fields: String::new(),
+            override_fields: String::new(),
+            deny: false,
+            pass: false,
+            master: false,
+            skip: Skip::Never,
+            mechanisms: Vec::new(),
+            username_filter: Vec::new(),
+            result_success: Rule::ReturnOk,
+            result_failure: Rule::Continue,
+            result_internalfail: Rule::Continue,
+            auth_verbose: None,
+        }
+    }
+}
+
+impl Default for UserdbSettings {
+    /// One without name or driver, its rules those of the original.
+    fn default() -> Self {
+        Self {
+            name: None,
+            place: Place::default(),
+            driver: String::new(),
+            args: String::new(),
+            default_fields: String::new(),
+            override_fields: String::new(),
+            skip: UserdbSkip::Never,
+            result_success: Rule::ReturnOk,
+            result_failure: Rule::Continue,
+            result_internalfail: Rule::Continue,
+            auth_verbose: None,
+        }
+    }
+}
+
+/// The rows of [`PassdbSettings`].
+pub const PASSDB: &[Row<PassdbSettings>] = &[
+    row(
+        "name",
+        "",
+        Other("text", |s, text| named(&mut s.name, text)),
+        Honoured,
+        "Its name in logs; the block's own",
+    ),
+    row("driver", "", Text(|s| &mut s.driver), Honoured, "The kind of database"),
+    row("args", "", Text(|s| &mut s.args), Honoured, "What the driver needs to know, often a file"),
+    row(
+        "default_fields",
+        "",
+        Text(|s| &mut s.default_fields),
+        Honoured,
+        "Extra fields that the database may replace",
+    ),
+    row(
+        "override_fields",
+        "",
+        Text(|s| &mut s.override_fields),
+        Honoured,
+        "Extra fields that replace the database's",
+    ),
+    row("deny", "no", Boolean(|s| &mut s.deny), Honoured, "Whether a user found in it is refused"),
+    row("pass", "no", Boolean(|s| &mut s.pass), Honoured, "Whether the next one is asked after success"),
+    row("master", "no", Boolean(|s| &mut s.master), Honoured, "Whether it holds master users"),
+    row(
+        "skip",
+        "never",
+        Choice(&["never", "authenticated", "unauthenticated"], |s, chosen| {
+            s.skip = match chosen {
+                "authenticated" => Skip::Authenticated,
+                "unauthenticated" => Skip::Unauthenticated,
+                _ => Skip::Never,
+            };
+        }),
+        Honoured,
+        "When it is left out",
+    ),
+    row(
+        "mechanisms",
+        "",
+        UpperWords(|s| &mut s.mechanisms),
+        Honoured,
+        "Mechanisms it is asked for; empty: all; none: not for logins",
+    ),
+    row(
+        "username_filter",
+        "",
+        Words(|s| &mut s.username_filter),
+        Honoured,
+        "Wildcard patterns of the users it is asked for; !PATTERN leaves out",
+    ),
+    row(
+        "result_success",
+        "return-ok",
+        Choice(RULES, |s, chosen| s.result_success = rule(chosen)),
+        Honoured,
+        "What follows when the password is right",
+    ),
+    row(
+        "result_failure",
+        "continue",
+        Choice(RULES, |s, chosen| s.result_failure = rule(chosen)),
+        Honoured,
+        "What follows when the user or the password is not",
+    ),
+    row(
+        "result_internalfail",
+        "continue",
+        Choice(RULES, |s, chosen| s.result_internalfail = rule(chosen)),
+        Honoured,
+        "What follows when it cannot be asked",
+    ),
+    row(
+        "auth_verbose",
+        "default",
+        Other("default, yes or no", |s, text| unless_default(&mut s.auth_verbose, text)),
+        Honoured,
+        "auth_verbose for it alone",
+    ),
+];
+
+/// The rows of [`UserdbSettings`].
+pub const USERDB: &[Row<UserdbSettings>] = &[
+    row(
+        "name",
+        "",
+        Other("text", |s, text| named(&mut s.name, text)),
+        Honoured,
+        "Its name in logs; the block's own",
+    ),
+    row("driver", "", Text(|s| &mut s.driver), Honoured, "The kind of database"),
+    row("args", "", Text(|s| &mut s.args), Honoured, "What the driver needs to know, often a file"),
+    row(
+        "default_fields",
+        "",
+        Text(|s| &mut s.default_fields),
+        Honoured,
+        "Fields that the database may replace",
+    ),
+    row(
+        "override_fields",
+        "",
+        Text(|s| &mut s.override_fields),
+        Honoured,
+        "Fields that replace the database's",
+    ),
+    row(
+        "skip",
+        "never",
+        Choice(&["never", "found", "notfound"], |s, chosen| {
+            s.skip = match chosen {
+                "found" => UserdbSkip::Found,
+                "notfound" => UserdbSkip::NotFound,
+                _ => UserdbSkip::Never,
+            };
+        }),
+        Honoured,
+        "When it is left out",
+    ),
+    row(
+        "result_success",
+        "return-ok",
+        Choice(RULES, |s, chosen| s.result_success = rule(chosen)),
+        Honoured,
+        "What follows when the user is found",
+    ),
+    row(
+        "result_failure",
+        "continue",
+        Choice(RULES, |s, chosen| s.result_failure = rule(chosen)),
+        Honoured,
+        "What follows when the user is not found",
+    ),
+    row(
+        "result_internalfail",
+        "continue",
+        Choice(RULES, |s, chosen| s.result_internalfail = rule(chosen)),
+        Honoured,
+        "What follows when it cannot be asked",
+    ),
+    row(
+        "auth_verbose",
+        "default",
+        Other("default, yes or no", |s, text| unless_default(&mut s.auth_verbose, text)),
+        Honoured,
+        "auth_verbose for it alone",
+    ),
+];
+
+const RULES: &[&str] = &["return", "return-ok", "return-fail", "continue", "continue-ok", "continue-fail"];
+
+/// The rule called `name`, one of [`RULES`].
+fn rule(name: &str) -> Rule {
+    match name {
+        "return" => Rule::Return,
+        "return-ok" => Rule::ReturnOk,
+        "continue" => Rule::Continue,
+        "continue-ok" => Rule::ContinueOk,
+        "continue-fail" => Rule::ContinueFail,
+        // The strictest for what cannot be: names are checked against RULES before.
+        _ => Rule::ReturnFail,
+    }
+}
+
+fn named(name: &mut Option<String>, text: &str) -> Result<(), Invalid> {
+    *name = Some(text).filter(|text| !text.is_empty()).map(str::to_owned);
+    Ok(())
+}
+
+fn unless_default(setting: &mut Option<bool>, text: &str) -> Result<(), Invalid> {
+    *setting = match text {
+        "default" => None,
+        _ => Some(value::boolean(text)?),
+    };
+    Ok(())
 }

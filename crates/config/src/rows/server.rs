@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::Field::{Boolean, Choice, Path, Text, Words};
+use super::Standing::{Honoured, Ignored};
+use super::{Row, row};
+
 /// How log lines look (`gatepost_log_format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -46,3 +50,96 @@ pub struct ServerSettings {
     /// `verbose_proctitle`.
     pub verbose_proctitle: bool,
 }
+
+/// The rows of [`ServerSettings`].
+pub const SERVER: &[Row<ServerSettings>] = &[
+    row("protocols", "", Words(|s| &mut s.protocols), Honoured, "The login services that run: imap, pop3"),
+    row(
+        "listen",
+        "*, ::",
+        Words(|s| &mut s.listen),
+        Honoured,
+        "Addresses of listeners that name none themselves",
+    ),
+    row(
+        "base_dir",
+        "/run/gatepost",
+        Path(|s| &mut s.base_dir),
+        Honoured,
+        "Where sockets with a relative path are made",
+    ),
+    row(
+        "instance_name",
+        "gatepost",
+        Text(|s| &mut s.instance_name),
+        Honoured,
+        "This server's name among several",
+    ),
+    row("log_path", "syslog", Text(|s| &mut s.log_path), Honoured, "The log: a file, /dev/stderr or syslog"),
+    row(
+        "info_log_path",
+        "",
+        Text(|s| &mut s.info_log_path),
+        Honoured,
+        "The log for ordinary lines; empty: log_path",
+    ),
+    row(
+        "debug_log_path",
+        "",
+        Text(|s| &mut s.debug_log_path),
+        Honoured,
+        "The log for debug lines; empty: info_log_path",
+    ),
+    row(
+        "log_timestamp",
+        "%b %d %H:%M:%S ",
+        Text(|s| &mut s.log_timestamp),
+        Honoured,
+        "The time before each line of a log file, as in strftime(3)",
+    ),
+    row("syslog_facility", "mail", Text(|s| &mut s.syslog_facility), Honoured, "The syslog facility"),
+    row(
+        "gatepost_log_format",
+        "dovecot",
+        Choice(&["dovecot", "json"], |s, chosen| {
+            s.log_format = if chosen == "json" { LogFormat::Json } else { LogFormat::Dovecot };
+        }),
+        Honoured,
+        "How log lines look: as Dovecot's, or one JSON object each",
+    ),
+    row(
+        "shutdown_clients",
+        "yes",
+        Boolean(|s| &mut s.shutdown_clients),
+        Honoured,
+        "Whether stopping the server ends the sessions it relays",
+    ),
+    row(
+        "default_login_user",
+        "dovenull",
+        Text(|s| &mut s.default_login_user),
+        Honoured,
+        "Whom the server becomes once its ports are bound",
+    ),
+    row(
+        "default_internal_user",
+        "dovecot",
+        Text(|s| &mut s.default_internal_user),
+        Honoured,
+        "Owner of the server's own sockets",
+    ),
+    row(
+        "default_internal_group",
+        "dovecot",
+        Text(|s| &mut s.default_internal_group),
+        Honoured,
+        "Group of the server's own sockets",
+    ),
+    row(
+        "verbose_proctitle",
+        "no",
+        Boolean(|s| &mut s.verbose_proctitle),
+        Ignored,
+        "There is one process for all sessions, so its title could not show one",
+    ),
+];

@@ -1,6 +1,9 @@
 //! TLS settings. They follow the connection like the login settings.
 
-use crate::value::Content;
+use super::Field::{Boolean, Choice, Content as FromFile, Text, Unused};
+use super::Standing::{Honoured, Ignored, Refused};
+use super::{Row, row};
+use crate::value::{Content, Kind};
 
 /// Certificates, keys and what is accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,3 +39,109 @@ pub struct SslSettings {
     /// `ssl_client_require_valid_cert`.
     pub client_require_valid_cert: bool,
 }
+
+/// The rows of [`SslSettings`].
+pub const SSL: &[Row<SslSettings>] = &[
+    row(
+        "ssl_cert",
+        "",
+        FromFile(|s| &mut s.cert),
+        Honoured,
+        "The certificate chain, PEM; none: no TLS for clients",
+    ),
+    row("ssl_key", "", FromFile(|s| &mut s.key), Honoured, "The key of ssl_cert, PEM"),
+    row(
+        "ssl_alt_cert",
+        "",
+        FromFile(|s| &mut s.alt_cert),
+        Honoured,
+        "A second certificate, of another kind of key",
+    ),
+    row("ssl_alt_key", "", FromFile(|s| &mut s.alt_key), Honoured, "The key of ssl_alt_cert"),
+    row("ssl_key_password", "", Text(|s| &mut s.key_password), Honoured, "The password of encrypted keys"),
+    row("ssl_ca", "", FromFile(|s| &mut s.ca), Honoured, "Authorities of client certificates, PEM"),
+    row(
+        "ssl_verify_client_cert",
+        "no",
+        Boolean(|s| &mut s.verify_client_cert),
+        Refused("client certificates are not asked for in this version"),
+        "Whether clients are asked for a certificate",
+    ),
+    row(
+        "ssl_cert_username_field",
+        "commonName",
+        Text(|s| &mut s.cert_username_field),
+        Honoured,
+        "The field of a client certificate that holds the user name",
+    ),
+    row(
+        "ssl_min_protocol",
+        "TLSv1.2",
+        Choice(&["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", "ANY", "LATEST"], |s, chosen| {
+            chosen.clone_into(&mut s.min_protocol);
+        }),
+        Honoured,
+        "The oldest TLS version; never older than TLSv1.2",
+    ),
+    row(
+        "ssl_prefer_server_ciphers",
+        "no",
+        Boolean(|s| &mut s.prefer_server_ciphers),
+        Honoured,
+        "Whether the server's order of ciphers counts",
+    ),
+    row(
+        "ssl_client_ca_file",
+        "",
+        Text(|s| &mut s.client_ca_file),
+        Honoured,
+        "Authorities of the backends' certificates; empty with ssl_client_ca_dir: the system's",
+    ),
+    row(
+        "ssl_client_ca_dir",
+        "",
+        Text(|s| &mut s.client_ca_dir),
+        Honoured,
+        "A directory of authorities of the backends' certificates",
+    ),
+    row(
+        "ssl_client_cert",
+        "",
+        FromFile(|s| &mut s.client_cert),
+        Honoured,
+        "The certificate shown to backends",
+    ),
+    row("ssl_client_key", "", FromFile(|s| &mut s.client_key), Honoured, "The key of ssl_client_cert"),
+    row(
+        "ssl_client_require_valid_cert",
+        "yes",
+        Boolean(|s| &mut s.client_require_valid_cert),
+        Honoured,
+        "Whether a backend's certificate must be valid",
+    ),
+    row(
+        "ssl_require_crl",
+        "yes",
+        Unused(Kind::Boolean),
+        Ignored,
+        "Revocation lists for client certificates, which are not asked for",
+    ),
+    row(
+        "ssl_cipher_list",
+        SSL_CIPHER_LIST,
+        Unused(Kind::Text),
+        Ignored,
+        "The TLS library has its own safe list",
+    ),
+    row("ssl_cipher_suites", "", Unused(Kind::Text), Ignored, "The TLS library has its own safe list"),
+    row("ssl_curve_list", "", Unused(Kind::Text), Ignored, "The TLS library has its own safe list"),
+    row("ssl_dh", "", Unused(Kind::Content), Ignored, "No finite-field Diffie-Hellman is offered"),
+    row("ssl_options", "", Unused(Kind::Text), Ignored, "Compression is never, tickets are always offered"),
+    row("ssl_crypto_device", "", Unused(Kind::Text), Ignored, "No OpenSSL engine is used"),
+    row("ssl_protocols", "", Unused(Kind::Text), Ignored, "Replaced by ssl_min_protocol in Dovecot 2.3"),
+    row("ssl_dh_parameters_length", "", Unused(Kind::Text), Ignored, "Replaced by ssl_dh in Dovecot 2.3"),
+];
+
+/// Dovecot's default, so that writing it changes nothing.
+const SSL_CIPHER_LIST: &str =
+    "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!MD5:!PSK:!RC4:!ADH:!LOW@STRENGTH";

@@ -1,0 +1,425 @@
+//! What settings may not say together, and reading a configuration from beginning to end.
+//! Every problem is reported, each with its place; only configuration files are opened.
+
+use std::path::{Path, PathBuf};
+
+use crate::database;
+use crate::filter::Filter;
+use crate::problem::{Problem, Severity};
+use crate::rows::login::SslMode;
+use crate::rows::{self, Reach};
+use crate::scope::Config;
+use crate::services::LOGIN_SERVICES;
+use crate::syntax::{self, Parsed};
+use crate::value::Place;
+use crate::written::{self, Block, Said, nearest};
+
+/// A configuration and what is to be said about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` when a problem is an error.
+    pub config: Option<Config>,
+    /// Errors and warnings, in the order of the files; those without a place last.
+    pub problems: Vec<Problem>,
+    /// The text of every configuration file read, by the name used in places.
+    pub sources: Vec<(PathBuf, String)>,
+}
+
+/// Reads a configuration file and everything it includes.
+pub fn load(path: &Path) -> Loaded {
+    check(path, syntax::parse_file(path))
+}
+
+/// Reads a configuration from memory; `name` stands for its file, and nothing can be included.
+pub fn load_text(name: &str, text: &str) -> Loaded {
+    check(Path::new(name), syntax::parse_text(name, text))
+}
+
+fn check(path: &Path, parsed: Parsed) -> Loaded {
+    let mut problems = parsed.problems;
+    let (blocks, more) = written::read(&parsed.nodes);
+    problems.extend(more);
+    // What is missing may stand in a part that could not be read, so it is not looked for then.
+    let complete = !problems.iter().any(|problem| problem.severity == Severity::Error);
+    let config = Config::new(path, blocks);
+    databases(&config, &mut problems);
+    mechanisms(&config, &mut problems);
+    protocols(&config, &mut problems);
+    listeners(&config, complete, &mut problems);
+    networks(&config, &mut problems);
+    conflicts(&config, &mut problems);
+    if complete {
+        somebody_to_ask(&config, &mut problems);
+        certificates(&config, &mut problems);
+    }
+    let order = |place: &Place| parsed.sources.iter().position(|(file, _)| *file == place.file);
+    problems.sort_by_key(|problem| match &problem.place {
+        Some(place) => (false, order(place), place.line),
+        None => (true, None, 0),
+    });
+    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
+    Loaded { config: (!failed).then_some(config), problems, sources: parsed.sources }
+}
+
+/// Drivers of password databases that can be asked.
+const PASSDB_DRIVERS: &[&str] = &["passwd-file", "sql", "sqlite", "static"];
+/// Drivers of user databases that can be asked.
+const USERDB_DRIVERS: &[&str] = &["passwd-file", "prefetch", "sql", "sqlite", "static"];
+/// Drivers of Dovecot that cannot be asked yet.
+const LATER_DRIVERS: &[&str] = &[
+    "bsdauth",
+    "checkpassword",
+    "dict",
+    "imap",
+    "ldap",
+    "lua",
+    "mysql",
+    "nss",
+    "oauth2",
+    "pam",
+    "passwd",
+    "pgsql",
+    "shadow",
+    "vpopmail",
+];
+
+fn databases(config: &Config, problems: &mut Vec<Problem>) {
+    for group in config.written().iter().flat_map(|block| &block.sections) {
+        let known = match group.kind.name {
+            "passdb" => PASSDB_DRIVERS,
+            "userdb" => USERDB_DRIVERS,
+            _ => continue,
+        };
+        let kind = group.kind.name;
+        let written = |name: &str| group.settings.get(name);
+        let Some(driver) = written("driver") else {
+            let hint = format!("write driver = {}", crate::value::either(known));
+            problems.push(Problem::error(&group.place, format!("{kind}: driver is missing")).hint(hint));
+            continue;
+        };
+        let name = driver.value.written();
+        if LATER_DRIVERS.contains(&name.as_str()) {
+            let text = format!("{kind}: driver \"{name}\" is not part of this version");
+            let hint = format!("there are {}", crate::value::either(known));
+            problems.push(Problem::error(&driver.place, text).hint(hint));
+        } else if known.contains(&name.as_str()) {
+            let (args, place) = match written("args") {
+                Some(said) => (said.value.written(), &said.place),
+                None => (String::new(), &group.place),
+            };
+            let driver = if name == "sqlite" { "sql" } else { &name };
+            problems.extend(database::check(driver, &args, place));
+        } else {
+            let hint = nearest(&name, known.iter().copied())
+                .unwrap_or_else(|| format!("there are {}", crate::value::either(known)));
+            let text = format!("{kind}: unknown driver \"{name}\"");
+            problems.push(Problem::error(&driver.place, text).hint(hint));
+        }
+        for rule in ["result_failure", "result_internalfail"] {
+            if let Some(said) = written(rule).filter(|_| kind == "passdb") {
+                let value = said.value.written();
+                if value.ends_with("-ok") {
+                    let text =
+                        format!("passdb: {rule} = {value} lets people in whose password is not checked");
+                    problems.push(Problem::warning(&said.place, text));
+                }
+            }
+        }
+    }
+}
+
+/// Mechanisms that can be offered.
+const MECHANISMS: &[&str] = &["PLAIN", "LOGIN"];
+/// Mechanisms of Dovecot that cannot be offered yet.
+const LATER_MECHANISMS: &[&str] = &[
+    "ANONYMOUS",
+    "APOP",
+    "CRAM-MD5",
+    "DIGEST-MD5",
+    "EXTERNAL",
+    "GSS-SPNEGO",
+    "GSSAPI",
+    "NTLM",
+    "OAUTHBEARER",
+    "OTP",
+    "RPA",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "SKEY",
+    "XOAUTH2",
+];
+
+fn mechanisms(config: &Config, problems: &mut Vec<Problem>) {
+    for block in config.written() {
+        if let Some(said) = block.settings.get("auth_mechanisms") {
+            let text = said.value.written();
+            let mut any = false;
+            for word in crate::value::words(&text) {
+                any = true;
+                let name = word.to_ascii_uppercase();
+                if LATER_MECHANISMS.contains(&name.as_str()) {
+                    let text = format!("auth_mechanisms: mechanism {name} is not part of this version");
+                    problems.push(Problem::error(&said.place, text).hint("there are plain and login"));
+                } else if !MECHANISMS.contains(&name.as_str()) {
+                    problems.push(unknown_mechanism("auth_mechanisms", word, said));
+                }
+            }
+            if !any {
+                let text = "auth_mechanisms: no mechanism is named, so nobody can log in";
+                problems.push(Problem::error(&said.place, text).hint("write plain, or plain login"));
+            }
+        }
+        if let Some(said) = block.settings.get("auth_username_translation")
+            && said.value.written().chars().count() % 2 == 1
+        {
+            let text = "auth_username_translation: the last character has no partner";
+            problems
+                .push(Problem::error(&said.place, text).hint("write pairs: the first becomes the second"));
+        }
+        for group in &block.sections {
+            // A misspelt mechanism would leave the database out, even one that denies.
+            let Some(said) = group.settings.get("mechanisms") else { continue };
+            let text = said.value.written();
+            for word in crate::value::words(&text) {
+                let name = word.to_ascii_uppercase();
+                let known = MECHANISMS.iter().chain(LATER_MECHANISMS).chain(&["NONE"]);
+                if !known.into_iter().any(|known| *known == name) {
+                    problems.push(unknown_mechanism("passdb: mechanisms", word, said));
+                }
+            }
+        }
+    }
+}
+
+fn unknown_mechanism(context: &str, word: &str, said: &Said) -> Problem {
+    let known = MECHANISMS.iter().chain(LATER_MECHANISMS).map(|name| name.to_ascii_lowercase());
+    let known: Vec<String> = known.collect();
+    let hint = nearest(word, known.iter().map(String::as_str))
+        .unwrap_or_else(|| "there are plain and login".to_owned());
+    Problem::error(&said.place, format!("{context}: unknown mechanism \"{word}\"")).hint(hint)
+}
+
+/// Protocols that Dovecot has and that are not served.
+const LATER_PROTOCOLS: &[&str] = &["lmtp", "sieve", "submission", "submissions"];
+/// Words that mean nothing of their own: TLS ports follow from `ssl`, and `none` is for none.
+const SILENT_PROTOCOLS: &[&str] = &["imaps", "none", "pop3s"];
+
+fn protocols(config: &Config, problems: &mut Vec<Problem>) {
+    let said = config.written().first().and_then(|block| block.settings.get("protocols"));
+    let mut unserved: Vec<&str> = Vec::new();
+    for protocol in &config.server().protocols {
+        let name = protocol.as_str();
+        let served = LOGIN_SERVICES.iter().map(|login| login.protocol);
+        if served.clone().any(|served| served == name) || SILENT_PROTOCOLS.contains(&name) {
+            continue;
+        }
+        if LATER_PROTOCOLS.contains(&name) {
+            unserved.push(name);
+            continue;
+        }
+        let hint = nearest(name, served.chain(LATER_PROTOCOLS.iter().copied()))
+            .unwrap_or_else(|| "there are imap and pop3".to_owned());
+        problems
+            .push(at(said, Severity::Error, format!("protocols: unknown protocol \"{name}\"")).hint(hint));
+    }
+    if !unserved.is_empty() {
+        let text = format!("protocols: not served in this version: {}", unserved.join(", "));
+        problems.push(at(said, Severity::Warning, text));
+    }
+    let sockets =
+        config.services().iter().flat_map(|service| &service.unix).any(|listener| listener.mode != 0);
+    if config.server().protocols.is_empty() && !sockets {
+        let text = "protocols: none is named, so nothing is served".to_owned();
+        problems.push(at(said, Severity::Warning, text).hint("write protocols = imap pop3"));
+    }
+}
+
+fn listeners(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
+    let certificate = certificate_anywhere(config);
+    let mut taken: Vec<(&str, u16, &Place)> = Vec::new();
+    for service in config.services() {
+        let login = LOGIN_SERVICES.iter().any(|login| login.name == service.name);
+        for listener in service.inet.iter().filter(|listener| listener.port != 0) {
+            let name = format!("service {}: inet_listener {}", service.name, listener.name);
+            if !login {
+                let text = format!("{name}: not served, nothing listens on port {}", listener.port);
+                problems.push(Problem::warning(&listener.place, text));
+                continue;
+            }
+            if listener.ssl && !certificate && complete {
+                let text = format!("{name}: ssl = yes, but there is no ssl_cert");
+                let hint = "set ssl_cert and ssl_key, or port = 0";
+                problems.push(Problem::error(&listener.place, text).hint(hint));
+            }
+            for address in &listener.addresses {
+                let address = address.as_str();
+                if let Some((_, _, other)) =
+                    taken.iter().find(|(taken, port, _)| *taken == address && *port == listener.port)
+                {
+                    let (place, other) = if listener.place.line == 0 {
+                        (*other, &listener.place)
+                    } else {
+                        (&listener.place, *other)
+                    };
+                    let also = match other.line {
+                        0 => "by default".to_owned(),
+                        line => format!("at {}:{line}", other.file.display()),
+                    };
+                    let text =
+                        format!("{name}: port {} of {address} is taken already, {also}", listener.port);
+                    problems
+                        .push(Problem::error(place, text).hint("give one of them another port, or port = 0"));
+                } else {
+                    taken.push((address, listener.port, &listener.place));
+                }
+            }
+        }
+        for listener in service.unix.iter().filter(|listener| listener.path.as_os_str().is_empty()) {
+            let text = format!("service {}: unix_listener: which path?", service.name);
+            problems.push(Problem::error(&listener.place, text).hint("write unix_listener PATH {"));
+        }
+    }
+}
+
+/// Networks that hold everybody make every client trusted.
+fn networks(config: &Config, problems: &mut Vec<Problem>) {
+    for block in config.written() {
+        let Some(said) = block.settings.get("login_trusted_networks") else { continue };
+        let nets = crate::value::networks(&said.value.written()).unwrap_or_default();
+        if let Some(net) = nets.iter().find(|net| net.bits == 0) {
+            let text =
+                format!("login_trusted_networks: {net} is everybody: any client may claim to be another");
+            problems.push(Problem::warning(&said.place, text).hint("name the networks of your own gates"));
+        }
+    }
+}
+
+/// Two blocks of which neither is inside the other must not say different things to one connection.
+fn conflicts(config: &Config, problems: &mut Vec<Problem>) {
+    let blocks: Vec<&Block> =
+        config.written().iter().filter(|block| concerns_logins(&block.filter)).collect();
+    for (index, later) in blocks.iter().enumerate() {
+        for earlier in blocks.iter().take(index) {
+            let (a, b) = (&earlier.filter, &later.filter);
+            if !a.overlaps(b) || a.includes(b) || b.includes(a) {
+                continue;
+            }
+            for (name, said) in &later.settings {
+                let Some(other) = earlier.settings.get(name).filter(|other| other.value != said.value) else {
+                    continue;
+                };
+                let reach = rows::global().get(name.as_str()).map(|(reach, _)| *reach);
+                if !matches!(reach, Some(Reach::Auth | Reach::Connection)) {
+                    continue;
+                }
+                let text = format!(
+                    "{name}: one connection may be of this block and of another that says otherwise, at {}:{}",
+                    other.place.file.display(),
+                    other.place.line
+                );
+                problems.push(Problem::error(&said.place, text).hint("put one block inside the other"));
+            }
+        }
+    }
+}
+
+/// Whether a filter can match a login, and not only the original's other programs.
+fn concerns_logins(filter: &Filter) -> bool {
+    filter.protocol.as_ref().is_none_or(|protocol| {
+        protocol.negated || LOGIN_SERVICES.iter().any(|login| login.protocol == protocol.name)
+    })
+}
+
+fn somebody_to_ask(config: &Config, problems: &mut Vec<Problem>) {
+    let running = running(config);
+    let asked = |protocol: &str| config.auth(protocol).passdbs.iter().any(|passdb| !passdb.master);
+    if running.is_empty() {
+        if !asked("") {
+            let text = "no passdb: nobody can log in";
+            problems.push(nowhere(Severity::Error, text).hint("add a passdb block"));
+        }
+        return;
+    }
+    for protocol in running.iter().filter(|protocol| !asked(protocol)) {
+        let text = format!("no passdb for {protocol}: nobody can log in");
+        problems.push(nowhere(Severity::Error, text).hint("add a passdb block"));
+    }
+}
+
+fn certificates(config: &Config, problems: &mut Vec<Problem>) {
+    for block in config.written().iter().filter(|block| concerns_logins(&block.filter)) {
+        let said = |name: &str| block.settings.get(name);
+        let settings = config.resolved(&block.filter);
+        for (cert, has_cert, key, has_key) in [
+            ("ssl_cert", settings.tls.cert.is_some(), "ssl_key", settings.tls.key.is_some()),
+            ("ssl_alt_cert", settings.tls.alt_cert.is_some(), "ssl_alt_key", settings.tls.alt_key.is_some()),
+            (
+                "ssl_client_cert",
+                settings.tls.client_cert.is_some(),
+                "ssl_client_key",
+                settings.tls.client_key.is_some(),
+            ),
+        ] {
+            let (set, missing) = if has_cert { (cert, key) } else { (key, cert) };
+            if has_cert != has_key && said(set).is_some() {
+                let text = format!("{set}: it needs {missing} beside it");
+                problems.push(at(said(set), Severity::Error, text).hint(format!("set {missing}")));
+            }
+        }
+        if settings.ssl == SslMode::Required && said("ssl").is_some() && !certificate_anywhere(config) {
+            let text = "ssl: TLS is required, but there is no ssl_cert, so nobody can log in".to_owned();
+            problems.push(at(said("ssl"), Severity::Error, text).hint("set ssl_cert and ssl_key"));
+        }
+    }
+    let global = config.resolved(&Filter::default());
+    if global.ssl == SslMode::Yes && !certificate_anywhere(config) && !running(config).is_empty() {
+        let said = config.written().first().and_then(|block| block.settings.get("ssl"));
+        let text = "ssl: there is no ssl_cert, so TLS is not offered".to_owned();
+        problems.push(at(said, Severity::Warning, text).hint("set ssl_cert and ssl_key, or ssl = no"));
+    }
+}
+
+fn certificate_anywhere(config: &Config) -> bool {
+    config.written().iter().any(|block| config.resolved(&block.filter).tls.cert.is_some())
+}
+
+/// The protocols that run.
+fn running(config: &Config) -> Vec<&'static str> {
+    LOGIN_SERVICES
+        .iter()
+        .map(|login| login.protocol)
+        .filter(|protocol| config.server().protocols.iter().any(|named| named == protocol))
+        .collect()
+}
+
+fn at(said: Option<&Said>, severity: Severity, text: String) -> Problem {
+    Problem { severity, place: said.map(|said| said.place.clone()), text, hint: None }
+}
+
+fn nowhere(severity: Severity, text: impl Into<String>) -> Problem {
+    at(None, severity, text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scope::ConnectionKey;
+
+    #[test]
+    fn a_small_configuration_loads_without_a_word() {
+        let text = "protocols = imap\nssl = no\nlogin_greeting = Hello.\npassdb {\n  driver = static\n  args = nopassword=y proxy=y host=127.0.0.9\n}\nremote 10.0.0.0/8 {\n  login_greeting = Inside.\n  protocol imap {\n    login_greeting = Inside IMAP.\n  }\n}\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n";
+        let loaded = load_text("dovecot.conf", text);
+        assert_eq!(loaded.problems, []);
+        let config = loaded.config.expect("no errors");
+        let key = ConnectionKey { protocol: "imap", local: None, remote: None, local_name: None };
+        assert_eq!(config.connection(&key).greeting, "Hello.");
+        let inside = ConnectionKey { remote: "10.1.2.3".parse().ok(), ..key };
+        assert_eq!(config.connection(&inside).greeting, "Inside IMAP.");
+        let pop3 = ConnectionKey { protocol: "pop3", ..inside };
+        assert_eq!(config.connection(&pop3).greeting, "Inside.");
+        assert_eq!(config.auth("imap").passdbs.len(), 1);
+        let ports: Vec<u16> = config.services()[0].inet.iter().map(|listener| listener.port).collect();
+        assert_eq!(ports, [143]);
+        assert_eq!(config.services()[1].unix[0].mode, 0);
+    }
+}
