@@ -5,6 +5,7 @@
 //! Knows nothing of what a setting causes. Opens configuration files and nothing else.
 #![forbid(unsafe_code)]
 
+pub mod database;
 pub mod problem;
 pub mod rows;
 pub mod value;
