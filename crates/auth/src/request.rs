@@ -154,6 +154,8 @@ impl Variables for Request<'_> {
             "pid" | "client_pid" => Some(Cow::Owned(self.facts.client_pid.to_string())),
             "home" => text(self.userdb.value("home").unwrap_or_default()),
             "session" => text(&self.facts.session),
+            // The number of a session's own process: there is none.
+            "session_pid" => text(""),
             "local_name" => text(peer.local_name.as_deref().unwrap_or_default()),
             "client_id" => text(self.facts.client_id.as_deref().unwrap_or_default()),
             "login_user" => text(who.login_user.as_deref().unwrap_or_default()),
@@ -175,6 +177,8 @@ impl Variables for Request<'_> {
         let fields = match provider {
             "passdb" => self.fields,
             "userdb" => self.userdb,
+            // Known, and empty: the environment is not shown to lookups.
+            "env" => return Some(None),
             _ => return None,
         };
         Some(fields.value(name).map(Cow::Borrowed))
