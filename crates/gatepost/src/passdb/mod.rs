@@ -1,1 +1,263 @@
-//! Placeholder.
+//! The password database drivers, one row each. Knows how a driver is opened, and leaves what its
+//! answers mean to the engine.
+
+mod fixed;
+pub(crate) mod passwd_file;
+mod record;
+mod snapshot;
+
+use std::sync::Arc;
+
+use auth::passdb::Passdb;
+use config::problem::{Problem, Severity};
+use config::rows::passdb::PassdbSettings;
+
+pub use passwd_file::Files;
+pub(crate) use record::{Draft, check_name};
+pub(crate) use snapshot::Snapshot;
+
+/// Where drivers report what no single login should tell: a file that changed, a database that went away.
+pub type Log = Arc<dyn Fn(Level, &str) + Send + Sync>;
+
+/// How much a report matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Of interest while looking for a fault.
+    Debug,
+    /// Of interest.
+    Info,
+    /// Something is odd and users are still served.
+    Warning,
+    /// Something is wrong.
+    Error,
+}
+
+/// What drivers share. Kept from one configuration to the next, it spares reading files again.
+#[derive(Clone)]
+pub struct Resources {
+    /// Where reports go.
+    pub log: Log,
+    /// Open passwd-files.
+    pub files: Files,
+}
+
+/// One driver.
+pub struct Driver {
+    /// As `driver = ` names it.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub doc: &'static str,
+    /// Its answers may hold extra fields.
+    pub has_fields: bool,
+    /// It gives stored passwords, so challenge mechanisms work.
+    pub has_credentials: bool,
+    /// Opens the database of one `passdb { }` block.
+    open: fn(&PassdbSettings, &Resources) -> Result<Box<dyn Passdb>, String>,
+}
+
+/// All drivers of this version.
+pub const DRIVERS: [Driver; 2] = [
+    Driver {
+        name: "passwd-file",
+        doc: "A text file with a line per user",
+        has_fields: true,
+        has_credentials: true,
+        open: passwd_file::open,
+    },
+    Driver {
+        name: "static",
+        doc: "The same answer for every user",
+        has_fields: true,
+        has_credentials: true,
+        open: fixed::open,
+    },
+];
+
+/// Opens the database of a `passdb { }` block; files may be read, so not for the event loop. A file that
+/// is absent is no error: lookups fail, temporarily, until it appears.
+pub fn open(settings: &PassdbSettings, resources: &Resources) -> Result<Box<dyn Passdb>, String> {
+    match DRIVERS.iter().find(|driver| driver.name == settings.driver) {
+        Some(driver) => (driver.open)(settings, resources),
+        None => {
+            let problems = config::database::check(&settings.driver, &settings.args, &settings.place);
+            let known_elsewhere = || {
+                let text = format!("driver \"{}\" is no passdb", settings.driver);
+                Problem::error(&settings.place, text).to_string()
+            };
+            Err(problems.first().map_or_else(known_elsewhere, ToString::to_string))
+        }
+    }
+}
+
+/// The first error among problems, as one line. Warnings were reported when the settings were checked.
+pub(crate) fn first_error(problems: &[Problem]) -> String {
+    let error = problems.iter().find(|problem| problem.severity == Severity::Error);
+    error.or(problems.first()).map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What tests of drivers need: a request, a log that can be read, and a lookup that is run.
+
+    use std::sync::Mutex;
+
+    use auth::fields::Fields;
+    use auth::passdb::{Answer, Lookup, Password, UserAnswer, Userdb};
+    use auth::request::{Facts, Identity, Request};
+    use config::rows::passdb::{Rule, Skip, UserdbSettings, UserdbSkip};
+    use config::value::Place;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    pub(crate) fn place() -> Place {
+        Place { file: "dovecot.conf".into(), line: 7 }
+    }
+
+    pub(crate) fn passdb(driver: &str, args: &str) -> PassdbSettings {
+        PassdbSettings {
+            name: None,
+            place: place(),
+            driver: driver.to_owned(),
+            args: args.to_owned(),
+            default_fields: String::new(),
+            override_fields: String::new(),
+            deny: false,
+            pass: false,
+            master: false,
+            skip: Skip::Never,
+            mechanisms: Vec::new(),
+            username_filter: Vec::new(),
+            result_success: Rule::ReturnOk,
+            result_failure: Rule::Continue,
+            result_internalfail: Rule::Continue,
+            auth_verbose: None,
+        }
+    }
+
+    pub(crate) fn userdb(driver: &str, args: &str) -> UserdbSettings {
+        UserdbSettings {
+            name: None,
+            place: place(),
+            driver: driver.to_owned(),
+            args: args.to_owned(),
+            default_fields: String::new(),
+            override_fields: String::new(),
+            skip: UserdbSkip::Never,
+            result_success: Rule::ReturnOk,
+            result_failure: Rule::Continue,
+            result_internalfail: Rule::Continue,
+            auth_verbose: None,
+        }
+    }
+
+    /// Resources and what was reported to them.
+    pub(crate) fn resources() -> (Resources, Arc<Mutex<Vec<String>>>) {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&said);
+        let log: Log = Arc::new(move |level, text| sink.lock().unwrap().push(format!("{level:?} {text}")));
+        (Resources { log, files: Files::default() }, said)
+    }
+
+    /// The facts of a request that a test can change.
+    pub(crate) struct Asker {
+        pub(crate) facts: Facts,
+        pub(crate) identity: Identity,
+        pub(crate) userdb: Fields,
+    }
+
+    impl Asker {
+        pub(crate) fn new(user: &str) -> Self {
+            let facts = Facts { service: "imap".to_owned(), ..Facts::default() };
+            let identity =
+                Identity { user: user.to_owned(), original: user.to_owned(), ..Identity::default() };
+            Self { facts, identity, userdb: Fields::default() }
+        }
+
+        pub(crate) fn ask(&self, passdb: &dyn Passdb) -> Answer {
+            run(passdb.lookup(&self.request(&Fields::default())))
+        }
+
+        pub(crate) fn ask_userdb(&self, userdb: &dyn Userdb) -> UserAnswer {
+            run(userdb.lookup(&self.request(&Fields::default())))
+        }
+
+        fn request<'a>(&'a self, fields: &'a Fields) -> Request<'a> {
+            Request {
+                facts: &self.facts,
+                identity: &self.identity,
+                fields,
+                userdb: &self.userdb,
+                password: None,
+                passdb_id: 1,
+            }
+        }
+    }
+
+    pub(crate) fn ask(passdb: &dyn Passdb, user: &str) -> Answer {
+        Asker::new(user).ask(passdb)
+    }
+
+    fn run<T>(lookup: Lookup<'_, T>) -> T {
+        match lookup {
+            Lookup::Now(answer) => answer,
+            Lookup::Blocking(job) => job(),
+            Lookup::Later(_) => unreachable!("no driver waits"),
+        }
+    }
+
+    /// An answer as one line: `{SCHEME}data name=value …`, `Unknown`, `Failed: why`.
+    pub(crate) fn shown(answer: &Answer) -> String {
+        match answer {
+            Answer::Found(record) => {
+                let password = match &record.password {
+                    Password::Absent => "absent".to_owned(),
+                    Password::Verified => "verified".to_owned(),
+                    Password::Stored(stored) => {
+                        let data = String::from_utf8_lossy(stored.data.expose_secret()).into_owned();
+                        format!("{{{}}}{data}", stored.scheme)
+                    }
+                };
+                std::iter::once(password)
+                    .chain(record.fields.iter().map(|(name, value)| format!("{name}={value}")))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            }
+            Answer::Failed(why) => format!("Failed: {why}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn shown_user(answer: &UserAnswer) -> String {
+        match answer {
+            UserAnswer::Found(fields) => {
+                fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+            }
+            UserAnswer::Failed(why) => format!("Failed: {why}"),
+            UserAnswer::Unknown => "Unknown".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(driver: &str) -> String {
+        open(&testing::passdb(driver, ""), &testing::resources().0).err().expect("refused")
+    }
+
+    #[test]
+    fn an_unknown_driver_is_told_with_place_and_hint() {
+        assert_eq!(refused("sqll"), "dovecot.conf:7: unknown driver \"sqll\" (did you mean \"sql\"?)");
+        assert_eq!(refused("ldap"), "dovecot.conf:7: driver \"ldap\" is not part of this version");
+        assert_eq!(refused("prefetch"), "dovecot.conf:7: driver \"prefetch\" is no passdb");
+    }
+
+    #[test]
+    fn every_driver_is_known_to_the_configuration_check() {
+        for driver in &DRIVERS {
+            assert!(config::database::DRIVERS.contains(&driver.name));
+        }
+    }
+}

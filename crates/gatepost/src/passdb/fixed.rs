@@ -1,0 +1,93 @@
+//! The static driver: the same fields for every user, with variables.
+
+use auth::expand::Template;
+use auth::passdb::{Answer, Lookup, Passdb};
+use auth::request::Request;
+use config::rows::passdb::PassdbSettings;
+
+use super::{Draft, Resources, check_name, first_error};
+
+/// Scheme of a password that names none.
+const SCHEME: &str = "PLAIN";
+
+/// Opens a static passdb.
+pub(super) fn open(settings: &PassdbSettings, _: &Resources) -> Result<Box<dyn Passdb>, String> {
+    Ok(Box::new(Fixed { fields: templates(&settings.args, &settings.place)? }))
+}
+
+/// The fields of a static block, their values as templates.
+pub(crate) fn templates(args: &str, place: &config::value::Place) -> Result<Vec<(String, Template)>, String> {
+    let settings = config::database::fixed(args, place).map_err(|problems| first_error(&problems))?;
+    for field in &settings.fields {
+        check_name(&field.name).map_err(|fault| {
+            config::problem::Problem::error(place, format!("static: {fault}")).to_string()
+        })?;
+    }
+    Ok(settings.fields.into_iter().map(|field| (field.name, Template::parse(&field.value))).collect())
+}
+
+struct Fixed {
+    fields: Vec<(String, Template)>,
+}
+
+impl Fixed {
+    fn answer(&self, request: &Request<'_>) -> Result<Answer, String> {
+        let mut draft = Draft::new(None);
+        for (name, value) in &self.fields {
+            let value = value.expand(request).map_err(|fault| format!("static: field {name}: {fault}"))?;
+            draft.add(name, value.into_bytes(), SCHEME)?;
+        }
+        Ok(Answer::Found(draft.finish()))
+    }
+}
+
+impl Passdb for Fixed {
+    fn lookup<'a>(&'a self, request: &'a Request<'a>) -> Lookup<'a, Answer> {
+        Lookup::Now(self.answer(request).unwrap_or_else(Answer::Failed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{ask, passdb, resources, shown};
+    use super::*;
+
+    fn answer(args: &str, user: &str) -> String {
+        let passdb = open(&passdb("static", args), &resources().0).unwrap();
+        shown(&ask(&*passdb, user))
+    }
+
+    // static: fields with variables, default scheme PLAIN, works for every user.
+    #[test]
+    fn every_user_gets_the_fields() {
+        assert_eq!(
+            answer("password=pw proxy=y host=%d.example user:protected=%n", "bob@ex"),
+            "{PLAIN}pw proxy=y host=ex.example user:protected=bob"
+        );
+        assert_eq!(answer("password={SHA256.HEX}ab x", "b"), "{SHA256.HEX}ab x=");
+    }
+
+    #[test]
+    fn nopassword_is_a_field_beside_an_absent_password() {
+        assert_eq!(answer("nopassword", "bob"), "absent nopassword=");
+        assert_eq!(answer("nopassword=y host=h", "bob"), "absent nopassword=y host=h");
+        assert_eq!(answer("", "bob"), "absent");
+    }
+
+    #[test]
+    fn a_users_name_is_one_value_whatever_it_holds() {
+        assert_eq!(answer("password=x user=%u", "a nopassword=y %d"), "{PLAIN}x user=a nopassword=y %d");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_a_temporary_failure() {
+        assert!(answer("password=x v=%{nosuch}", "bob").starts_with("Failed: static: field v: "));
+    }
+
+    #[test]
+    fn faults_in_args_are_told_at_the_block() {
+        let refused = |args| open(&passdb("static", args), &resources().0).err().unwrap();
+        assert_eq!(refused("=x"), "dovecot.conf:7: static: field \"=x\" has no name");
+        assert_eq!(refused("userdb_=x"), "dovecot.conf:7: static: field \"userdb_\" has no name");
+    }
+}
