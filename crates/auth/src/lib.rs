@@ -20,4 +20,5 @@ pub mod request;
 pub mod scheme;
 pub mod trace;
 pub mod username;
+pub mod users;
 pub mod verdict;

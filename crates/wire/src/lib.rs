@@ -81,6 +81,10 @@ pub trait Front: Send {
     fn output(&mut self) -> &mut Vec<u8>;
     /// What the client already sent for whoever serves it after a `Welcome`.
     fn leftover(&mut self) -> Vec<u8>;
+    /// The client has asked for the capabilities itself, and expects to be told again.
+    fn knows_capability(&self) -> bool {
+        false
+    }
 }
 
 /// What a session has to act upon.
