@@ -1,6 +1,6 @@
 //! The table of protocols: name, ports, and how to make a front and a back.
 
-use crate::{Back, Errand, Front, Offer};
+use crate::{Back, Errand, Front, Offer, pop3};
 
 /// A protocol that clients log in with.
 pub struct Protocol {
@@ -19,7 +19,14 @@ pub struct Protocol {
 }
 
 /// Every protocol, in the order of the default `protocols` setting.
-pub static PROTOCOLS: &[Protocol] = &[];
+pub static PROTOCOLS: &[Protocol] = &[Protocol {
+    name: "pop3",
+    login_service: "pop3-login",
+    port: 110,
+    tls_port: 995,
+    front: pop3::front::front,
+    back: pop3::back::back,
+}];
 
 /// Finds a protocol by its service name.
 pub fn find(name: &str) -> Option<&'static Protocol> {
