@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lines::{Line, lines};
 use super::with_nearest;
 use crate::problem::{Problem, Severity};
+use crate::syntax::{self, Node, Parsed, Raw, Setting};
 use crate::value::Place;
 
 /// The sql driver's file, read.
@@ -46,22 +46,18 @@ pub fn sql(args: &str, place: &Place) -> Result<(SqlSettings, Vec<Problem>), Vec
         let problem = Problem::error(place, "sql: args name no file");
         return Err(vec![problem.hint("write args = /path/to/dovecot-sql.conf.ext")]);
     }
-    let text = match std::fs::read(file).map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => {
-            return Err(vec![Problem::error(place, format!("sql: {} is not UTF-8", file.display()))]);
-        }
-        Err(fault) => {
-            let text = format!("sql: {} cannot be read: {fault}", file.display());
-            return Err(vec![Problem::error(place, text)]);
-        }
-    };
-    settings(file, &text)
+    let mut parsed = syntax::parse_file(file);
+    // Only a file that cannot be read at all has no place: the block that names it is the place then.
+    for problem in parsed.problems.iter_mut().filter(|problem| problem.place.is_none()) {
+        *problem = Problem::error(place, format!("sql: {}", problem.text));
+        return Err(parsed.problems);
+    }
+    settings(file, parsed)
 }
 
-/// Reads `text`, the contents of `file`.
-fn settings(file: &Path, text: &str) -> Result<(SqlSettings, Vec<Problem>), Vec<Problem>> {
-    let mut problems = Vec::new();
+/// Gives `parsed`, the contents of `file`, a type.
+fn settings(file: &Path, parsed: Parsed) -> Result<(SqlSettings, Vec<Problem>), Vec<Problem>> {
+    let mut problems = parsed.problems;
     let mut driver = None;
     let mut connect = None;
     let mut settings = SqlSettings {
@@ -76,7 +72,22 @@ fn settings(file: &Path, text: &str) -> Result<(SqlSettings, Vec<Problem>), Vec<
         default_pass_scheme: "MD5".to_owned(),
         userdb_warning_disable: false,
     };
-    for Line { place, key, value } in lines(file, text, &mut problems) {
+    for node in parsed.nodes {
+        let (key, value, place) = match node {
+            Node::Setting(Setting { name, value: Raw::Plain(value) | Raw::Quoted(value), place }) => {
+                (name, value, place)
+            }
+            Node::Setting(Setting { name, value: Raw::File(_), place }) => {
+                let problem = Problem::error(&place, format!("{name}: a value cannot come from a file here"));
+                problems.push(problem.hint("write it into this file"));
+                continue;
+            }
+            Node::Section(section) => {
+                let text = format!("\"{} {{\": there are no blocks in this file", section.kind);
+                problems.push(Problem::error(&section.place, text).hint("write name = value"));
+                continue;
+            }
+        };
         match key.as_str() {
             "driver" => driver = Some((place, value)),
             "connect" => connect = Some((place, value)),
@@ -88,11 +99,10 @@ fn settings(file: &Path, text: &str) -> Result<(SqlSettings, Vec<Problem>), Vec<
             "iterate_query" => settings.iterate_query = value,
             "update_query" => problems.push(Problem::warning(&place, "update_query is not used")),
             "default_pass_scheme" => settings.default_pass_scheme = value,
-            "userdb_warning_disable" => match value.to_ascii_lowercase().as_str() {
-                "yes" | "y" | "1" => settings.userdb_warning_disable = true,
-                "no" => settings.userdb_warning_disable = false,
-                _ => problems.push(
-                    Problem::error(&place, format!("invalid boolean \"{value}\"")).hint("use yes or no"),
+            "userdb_warning_disable" => match crate::value::boolean(&value) {
+                Ok(disabled) => settings.userdb_warning_disable = disabled,
+                Err(_) => problems.push(
+                    Problem::error(&place, format!("invalid boolean \"{value}\"")).hint("write yes or no"),
                 ),
             },
             _ => {
@@ -131,7 +141,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<(SqlSettings, Vec<Problem>), Vec<Problem>> {
-        settings(Path::new("sql.ext"), text)
+        settings(Path::new("sql.ext"), syntax::parse_text("sql.ext", text))
     }
 
     fn faults(text: &str) -> Vec<String> {
@@ -174,7 +184,7 @@ mod tests {
             faults("driver = pgsql\npasword_query = SELECT 1\nuserdb_warning_disable = on\nfrobnicate = 1\n"),
             [
                 "sql.ext:2: unknown setting \"pasword_query\" (did you mean \"password_query\"?)",
-                "sql.ext:3: invalid boolean \"on\" (use yes or no)",
+                "sql.ext:3: invalid boolean \"on\" (write yes or no)",
                 "sql.ext:4: unknown setting \"frobnicate\"",
                 "sql.ext:1: driver \"pgsql\" is not part of this version (use sqlite)",
             ]
@@ -194,10 +204,29 @@ mod tests {
     fn a_file_that_is_not_there_is_told_at_the_block() {
         let place = Place { file: "dovecot.conf".into(), line: 9 };
         let problems = sql("/nonexistent/sql.ext", &place).unwrap_err();
-        assert!(
-            problems[0].to_string().starts_with("dovecot.conf:9: sql: /nonexistent/sql.ext cannot be read: ")
-        );
+        assert!(problems[0].to_string().starts_with("dovecot.conf:9: sql: /nonexistent/sql.ext: "));
         assert_eq!(sql(" ", &place).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn quotes_in_queries_hide_the_sign_of_a_comment() {
+        let text = "driver=sqlite\nconnect = \"/my db\" # here\nuser_query = SELECT '#' AS home\n";
+        let (read, warnings) = read(text).unwrap();
+        assert_eq!(read.connect, Path::new("/my db"));
+        assert_eq!(read.user_query, "SELECT '#' AS home");
+        assert!(warnings.is_empty() && read.has_user_query);
+    }
+
+    #[test]
+    fn blocks_and_values_from_files_are_refused() {
+        assert_eq!(
+            faults("driver = sqlite\nconnect = <db\nmap {\n}\n= x\n")[..2],
+            [
+                "sql.ext:5: the line begins with '=': the setting's name is missing",
+                "sql.ext:2: connect: a value cannot come from a file here (write it into this file)",
+            ]
+        );
+        assert!(faults("map {\n}\n")[0].contains("there are no blocks in this file"));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use auth::expand::Template;
 use auth::passdb::{Answer, Lookup, Passdb};
 use auth::request::Request;
+use config::problem::Problem;
 use config::rows::passdb::PassdbSettings;
+use config::value::Place;
 
 use super::{Draft, Resources, check_name, first_error};
 
@@ -12,38 +14,57 @@ const SCHEME: &str = "PLAIN";
 
 /// Opens a static passdb.
 pub(super) fn open(settings: &PassdbSettings, _: &Resources) -> Result<Box<dyn Passdb>, String> {
-    Ok(Box::new(Fixed { fields: templates(&settings.args, &settings.place)? }))
+    Ok(Box::new(Fixed { fields: StaticFields::open(&settings.args, &settings.place)? }))
 }
 
-/// The fields of a static block, their values as templates.
-pub(crate) fn templates(args: &str, place: &config::value::Place) -> Result<Vec<(String, Template)>, String> {
-    let settings = config::database::fixed(args, place).map_err(|problems| first_error(&problems))?;
-    for field in &settings.fields {
-        check_name(&field.name).map_err(|fault| {
-            config::problem::Problem::error(place, format!("static: {fault}")).to_string()
-        })?;
+/// The fields of a static block.
+pub(crate) struct StaticFields {
+    fields: Vec<(String, Template)>,
+    /// `allow_all_users=yes`.
+    pub(crate) allow_all_users: bool,
+}
+
+impl StaticFields {
+    /// Reads a block's `args`.
+    pub(crate) fn open(args: &str, place: &Place) -> Result<Self, String> {
+        let settings = config::database::fixed(args, place).map_err(|problems| first_error(&problems))?;
+        for field in &settings.fields {
+            let fault = |fault| Problem::error(place, format!("static: {fault}")).to_string();
+            check_name(&field.name).map_err(fault)?;
+        }
+        let fields =
+            settings.fields.into_iter().map(|field| (field.name, Template::parse(&field.value))).collect();
+        Ok(Self { fields, allow_all_users: settings.allow_all_users })
     }
-    Ok(settings.fields.into_iter().map(|field| (field.name, Template::parse(&field.value))).collect())
+
+    /// Gives every field with its value for this request to `take`.
+    pub(crate) fn expand(
+        &self,
+        request: &Request<'_>,
+        mut take: impl FnMut(&str, Vec<u8>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        for (name, value) in &self.fields {
+            let value = value.expand(request).map_err(|fault| format!("field {name:?}: {fault}"));
+            value
+                .and_then(|value| take(name, value.into_bytes()))
+                .map_err(|fault| format!("static: {fault}"))?;
+        }
+        Ok(())
+    }
 }
 
 struct Fixed {
-    fields: Vec<(String, Template)>,
-}
-
-impl Fixed {
-    fn answer(&self, request: &Request<'_>) -> Result<Answer, String> {
-        let mut draft = Draft::new(None);
-        for (name, value) in &self.fields {
-            let value = value.expand(request).map_err(|fault| format!("static: field {name}: {fault}"))?;
-            draft.add(name, value.into_bytes(), SCHEME)?;
-        }
-        Ok(Answer::Found(draft.finish()))
-    }
+    fields: StaticFields,
 }
 
 impl Passdb for Fixed {
     fn lookup<'a>(&'a self, request: &'a Request<'a>) -> Lookup<'a, Answer> {
-        Lookup::Now(self.answer(request).unwrap_or_else(Answer::Failed))
+        let mut draft = Draft::new(None);
+        let expanded = self.fields.expand(request, |name, value| draft.add(name, value, SCHEME));
+        Lookup::Now(match expanded {
+            Ok(()) => Answer::Found(draft.finish()),
+            Err(why) => Answer::Failed(why),
+        })
     }
 }
 
@@ -81,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_is_a_temporary_failure() {
-        assert!(answer("password=x v=%{nosuch}", "bob").starts_with("Failed: static: field v: "));
+        assert!(answer("password=x v=%{nosuch}", "bob").starts_with("Failed: static: field \"v\": "));
     }
 
     #[test]
