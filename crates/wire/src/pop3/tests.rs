@@ -103,7 +103,7 @@ impl Session {
 
 /// Runs a script of `C: ` and `S: ` lines; `E: ` lines are what the session is told, in order.
 #[track_caller]
-fn dialogue(offer: Offer, script: &str) {
+fn dialogue(offer: &Offer, script: &str) {
     let mut session = Session::new(offer.clone());
     let (mut sent, mut expected) = (Vec::new(), String::new());
     let mut events = Vec::new();
@@ -134,7 +134,7 @@ fn dialogue(offer: Offer, script: &str) {
 #[test]
 fn user_and_pass_log_in() {
     dialogue(
-        offer(),
+        &offer(),
         r"
         S: +OK ready.
         C: user bob
@@ -149,7 +149,7 @@ fn user_and_pass_log_in() {
 #[test]
 fn the_last_user_counts_and_a_failure_forgets_it() {
     dialogue(
-        offer(),
+        &offer(),
         r"
         S: +OK ready.
         C: PASS x
@@ -190,20 +190,20 @@ fn capabilities_depend_on_what_is_allowed() {
         S: CRAM-MD5
         S: .
         ";
-    dialogue(offer(), all);
+    dialogue(&offer(), all);
     let tls = Offer { tls: true, starttls: false, ..offer() };
-    dialogue(tls, &all.replace("        S: STLS\n", ""));
+    dialogue(&tls, &all.replace("        S: STLS\n", ""));
     let hidden = all.replace("        S: USER\n", "").replace("SASL PLAIN LOGIN", "SASL");
-    dialogue(exposed(), &hidden.replace("        S: PLAIN\n        S: LOGIN\n", ""));
+    dialogue(&exposed(), &hidden.replace("        S: PLAIN\n        S: LOGIN\n", ""));
     let before_tls = all.replace("SASL PLAIN LOGIN CRAM-MD5", "SASL");
     let before_tls = before_tls.replace("        S: PLAIN\n        S: LOGIN\n        S: CRAM-MD5\n", "");
-    dialogue(Offer { tls_required: true, ..offer() }, &before_tls);
+    dialogue(&Offer { tls_required: true, ..offer() }, &before_tls);
 }
 
 #[test]
 fn auth_takes_an_initial_response_or_asks() {
     dialogue(
-        offer(),
+        &offer(),
         r"
         S: +OK ready.
         C: AUTH plain AHgAeQ==
@@ -237,7 +237,7 @@ fn auth_takes_an_initial_response_or_asks() {
 #[test]
 fn auth_can_be_aborted_and_must_be_base64() {
     dialogue(
-        offer(),
+        &offer(),
         r"
         S: +OK ready.
         C: AUTH PLAIN
@@ -293,7 +293,7 @@ fn plaintext_is_refused_before_the_password_is_asked_for() {
         E: Rejected(Plaintext)
         E: abort
         ";
-    dialogue(exposed(), script);
+    dialogue(&exposed(), script);
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn nothing_is_allowed_before_the_tls_that_is_required() {
         E: Rejected(TlsRequired)
         E: Rejected(TlsRequired)
         ";
-    dialogue(Offer { tls_required: true, ..offer() }, script);
+    dialogue(&Offer { tls_required: true, ..offer() }, script);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn pass_needs_the_mechanism_plain() {
         MechanismOffer { name: "CRAM-MD5", plaintext: false },
         MechanismOffer { name: "APOP", plaintext: false },
     ];
-    dialogue(Offer { mechanisms, ..offer() }, script);
+    dialogue(&Offer { mechanisms, ..offer() }, script);
 }
 
 #[test]
@@ -387,14 +387,14 @@ fn the_third_bad_command_in_a_row_ends_the_connection() {
         E: Fault(BadCommands)
         "
     .to_owned();
-    dialogue(offer(), &script);
+    dialogue(&offer(), &script);
     script = script.replace("        C: CAPA\n", "        C: USER bob\n        C: PASS pw\n");
-    dialogue(offer(), &script);
+    dialogue(&offer(), &script);
 }
 
 #[test]
 fn quit_says_goodbye_and_hears_no_more() {
-    dialogue(offer(), "S: +OK ready.\n C: QUIT now\n S: +OK Logging out\n C: CAPA\n E: Quit");
+    dialogue(&offer(), "S: +OK ready.\n C: QUIT now\n S: +OK Logging out\n C: CAPA\n E: Quit");
 }
 
 #[test]
@@ -427,13 +427,13 @@ fn a_user_named_before_tls_is_forgotten() {
 #[test]
 fn stls_needs_tls() {
     let script = "S: +OK ready.\n C: STLS\n S: -ERR TLS support isn't enabled.";
-    dialogue(Offer { starttls: false, ..offer() }, script);
+    dialogue(&Offer { starttls: false, ..offer() }, script);
 }
 
 #[test]
 fn xclient_from_others_is_ignored() {
     let script = "S: +OK ready.\n C: XCLIENT ADDR=1.2.3.4\n S: +OK You are not from trusted IP - ignoring";
-    dialogue(offer(), script);
+    dialogue(&offer(), script);
 }
 
 fn forwarded(arguments: &str) -> (crate::Forwarded, String) {

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use secrecy::zeroize::Zeroizing;
+
 use super::{
     ANSWER_LIMIT, LINE_LIMIT, MAJOR, MINOR,
     line::{self, Line, LineTooLong},
@@ -188,7 +190,8 @@ impl Iterator for Server {
     fn next(&mut self) -> Option<SocketEvent> {
         while self.phase != Phase::Broken {
             let taken = match self.input.line() {
-                Ok(Some(line)) => self.line(&line),
+                // The line may hold a password.
+                Ok(Some(line)) => self.line(&Zeroizing::new(line)),
                 Ok(None) => return None,
                 Err(_) => Err(format!("line of more than {LINE_LIMIT} bytes")),
             };

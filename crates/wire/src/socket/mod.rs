@@ -9,6 +9,9 @@ pub mod client;
 pub mod line;
 mod request;
 
+#[cfg(test)]
+mod tests;
+
 pub use asker::{Asker, Greeting, Reply};
 pub use client::{Failure, Hello, OfferedMechanism, Server, SocketEvent};
 pub use line::{Line, LineTooLong};
