@@ -7,6 +7,7 @@
 pub mod asker;
 pub mod client;
 pub mod line;
+mod lines;
 mod request;
 
 #[cfg(test)]
