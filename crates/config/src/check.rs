@@ -93,8 +93,11 @@ fn databases(config: &Config, problems: &mut Vec<Problem>) {
         let kind = group.kind.name;
         let written = |name: &str| group.settings.get(name);
         let Some(driver) = written("driver") else {
-            let hint = format!("write driver = {}", crate::value::either(known));
-            problems.push(Problem::error(&group.place, format!("{kind}: driver is missing")).hint(hint));
+            if !group.faulty {
+                let hint = format!("write driver = {}", crate::value::either(known));
+                let text = format!("{kind}: driver is missing");
+                problems.push(Problem::error(&group.place, text).hint(hint));
+            }
             continue;
         };
         let name = driver.value.written();

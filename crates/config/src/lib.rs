@@ -12,6 +12,7 @@ pub mod problem;
 pub mod rows;
 pub mod scope;
 mod services;
+pub mod show;
 pub mod syntax;
 pub mod value;
 mod written;

@@ -13,14 +13,14 @@ use crate::written::{Block, Group};
 pub(crate) struct LoginService {
     pub(crate) protocol: &'static str,
     pub(crate) name: &'static str,
-    listeners: &'static [DefaultListener],
+    pub(crate) listeners: &'static [DefaultListener],
 }
 
 /// A listener that a login service has without being told.
-struct DefaultListener {
-    name: &'static str,
-    port: u16,
-    ssl: bool,
+pub(crate) struct DefaultListener {
+    pub(crate) name: &'static str,
+    pub(crate) port: u16,
+    pub(crate) ssl: bool,
 }
 
 /// The login services.
@@ -118,7 +118,7 @@ fn listeners(service: &mut ServiceSettings, group: &Group) {
 }
 
 /// A listener before it is told anything: the default one of that name, or one without a port.
-pub(crate) fn default_listener(service: &str, name: &str) -> InetListener {
+fn default_listener(service: &str, name: &str) -> InetListener {
     let settings = InetListener { name: name.to_owned(), ..defaults(INET_LISTENER) };
     let login = LOGIN_SERVICES.iter().find(|login| login.name == service);
     match login.and_then(|login| login.listeners.iter().find(|listener| listener.name == name)) {

@@ -27,6 +27,8 @@ pub(crate) struct Group {
     pub(crate) place: Place,
     pub(crate) settings: BTreeMap<String, Said>,
     pub(crate) groups: Vec<Group>,
+    /// Whether something in it could not be read, so that what is missing may have been meant.
+    pub(crate) faulty: bool,
 }
 
 /// A value and where it was said.
@@ -328,6 +330,7 @@ impl Reader {
                 place: section.place.clone(),
                 settings: BTreeMap::new(),
                 groups: Vec::new(),
+                faulty: false,
             });
             groups.len() - 1
         });
@@ -343,11 +346,10 @@ impl Reader {
         }
         for node in &section.nodes {
             match node {
-                Node::Setting(setting) => {
-                    if let Some((name, said)) = self.inner_setting(setting, kind, &context, path) {
-                        groups[index].settings.insert(name, said);
-                    }
-                }
+                Node::Setting(setting) => match self.inner_setting(setting, kind, &context, path) {
+                    Some((name, said)) => drop(groups[index].settings.insert(name, said)),
+                    None => groups[index].faulty = true,
+                },
                 Node::Section(inner) => match rows::section(&inner.kind, Some(kind.name)) {
                     Some(inner_kind) => {
                         self.group(inner, inner_kind, &mut groups[index].groups, &context, path);

@@ -1,2 +1,3 @@
 //! The subcommands, one file each.
+pub mod config;
 pub mod pw;

@@ -68,7 +68,7 @@ impl Front for Pop3Front {
     }
 
     fn next(&mut self) -> Option<Event> {
-        if self.overflowed && self.phase != Phase::Closed {
+        if self.overflowed && !matches!(self.phase, Phase::Served | Phase::Closed) {
             return Some(self.too_long());
         }
         while self.phase == Phase::Commands {

@@ -10,10 +10,11 @@ use std::collections::HashMap;
 use super::{
     ANSWER_LIMIT, LINE_LIMIT, MAJOR, MINOR,
     line::{self, Line, LineTooLong},
+    lines::Lines,
     number,
     request::AuthRequest,
 };
-use crate::{Secret, base64, cut::Cutter};
+use crate::{Secret, base64};
 
 /// Most requests that may be open on one connection.
 pub const OPEN_LIMIT: usize = 1_000;
@@ -24,12 +25,18 @@ pub const OPEN_LIMIT: usize = 1_000;
 /// and writes [`Server::output`] in one piece. What is answered without the caller takes at most
 /// about six times the room of the bytes fed.
 pub struct Server {
+    input: Lines,
+    exchange: Exchange,
+}
+
+/// All but the input, so that a line can be acted upon where it lies.
+struct Exchange {
     mechanisms: Vec<&'static str>,
-    input: Cutter,
     output: Vec<u8>,
     open: HashMap<u32, Stage>,
     phase: Phase,
     minor: u32,
+    /// It has been said that there are too many requests.
     crowded: bool,
 }
 
@@ -111,73 +118,65 @@ enum Stage {
 impl Server {
     /// Begins a connection; the handshake stands in the output.
     pub fn new(hello: &Hello) -> Self {
-        Self {
+        let exchange = Exchange {
             mechanisms: hello.mechanisms.iter().map(|mechanism| mechanism.name).collect(),
-            input: Cutter::new(LINE_LIMIT),
             output: handshake(hello),
             open: HashMap::new(),
             phase: Phase::Version,
             minor: 0,
             crowded: false,
-        }
+        };
+        Self { input: Lines::default(), exchange }
     }
 
     /// Takes bytes from the asker. After a fault they are dropped.
     pub fn feed(&mut self, bytes: &[u8]) {
-        if self.phase != Phase::Broken {
+        if self.exchange.phase != Phase::Broken {
             self.input.feed(bytes);
         }
     }
 
     /// Sends a challenge (not yet base64). One that is too long for a line fails the request.
     pub fn challenge(&mut self, id: u32, data: &[u8]) -> Result<(), LineTooLong> {
-        let Some(stage) = self.open.get_mut(&id) else { return Ok(()) };
+        let Some(stage) = self.exchange.open.get_mut(&id) else { return Ok(()) };
         *stage = Stage::Challenged;
-        let line = Line::new(&mut self.output, "CONT").number(id).encoded(None, data);
+        let line = Line::new(&mut self.exchange.output, "CONT").number(id).encoded(None, data);
         let written = line.end(ANSWER_LIMIT);
-        self.or_temporary(id, written)
+        self.exchange.or_temporary(id, written)
     }
 
     /// Ends a request with success. When the line would be too long, the request fails for the
     /// moment instead: a success with fields left out could let in whom the fields keep out.
     pub fn ok(&mut self, id: u32, user: &str, fields: &[(&str, Option<&str>)]) -> Result<(), LineTooLong> {
-        if self.open.remove(&id).is_none() {
+        if self.exchange.open.remove(&id).is_none() {
             return Ok(());
         }
-        let mut line = Line::new(&mut self.output, "OK").number(id).pair("user", Some(user));
+        let mut line = Line::new(&mut self.exchange.output, "OK").number(id).pair("user", Some(user));
         for (name, value) in fields.iter().filter(|(name, _)| *name != "user") {
             line = line.pair(name, *value);
         }
         let written = line.end(ANSWER_LIMIT);
-        self.or_temporary(id, written)
+        self.exchange.or_temporary(id, written)
     }
 
     /// Ends a request with failure. When the line would be too long, it becomes a temporary failure
     /// without fields.
     pub fn fail(&mut self, id: u32, failure: Failure<'_>) -> Result<(), LineTooLong> {
-        if self.open.remove(&id).is_none() {
+        if self.exchange.open.remove(&id).is_none() {
             return Ok(());
         }
-        let written = write_failure(&mut self.output, id, failure);
-        self.or_temporary(id, written)
+        let written = write_failure(&mut self.exchange.output, id, failure);
+        self.exchange.or_temporary(id, written)
     }
 
     /// Bytes to be written to the asker; the caller clears what it wrote.
     pub fn output(&mut self) -> &mut Vec<u8> {
-        &mut self.output
+        &mut self.exchange.output
     }
 
     /// How many requests wait for an answer or a reply.
     pub fn open(&self) -> usize {
-        self.open.len()
-    }
-
-    fn or_temporary(&mut self, id: u32, written: Result<(), LineTooLong>) -> Result<(), LineTooLong> {
-        if written.is_err() {
-            self.open.remove(&id);
-            fail_temporarily(&mut self.output, id);
-        }
-        written
+        self.exchange.open.len()
     }
 }
 
@@ -186,9 +185,9 @@ impl Iterator for Server {
 
     /// The next thing to act upon, or `None`: more bytes are needed.
     fn next(&mut self) -> Option<SocketEvent> {
-        while self.phase != Phase::Broken {
-            let taken = match self.input.line() {
-                Ok(Some(line)) => self.line(&line),
+        while self.exchange.phase != Phase::Broken {
+            let taken = match self.input.next() {
+                Ok(Some(line)) => self.exchange.line(line),
                 Ok(None) => return None,
                 Err(_) => Err(format!("line of more than {LINE_LIMIT} bytes")),
             };
@@ -196,9 +195,9 @@ impl Iterator for Server {
                 Ok(None) => {}
                 Ok(Some(event)) => return Some(event),
                 Err(why) => {
-                    self.phase = Phase::Broken;
+                    self.exchange.phase = Phase::Broken;
+                    self.exchange.open.clear();
                     self.input.discard();
-                    self.open.clear();
                     return Some(SocketEvent::Fault(why));
                 }
             }
@@ -210,7 +209,7 @@ impl Iterator for Server {
 /// What a line gave: an event, or nothing because it is dealt with, or why the connection must end.
 type Taken = Result<Option<SocketEvent>, String>;
 
-impl Server {
+impl Exchange {
     fn line(&mut self, line: &[u8]) -> Taken {
         let (command, rest) = split_tab(line);
         match (self.phase, command, rest) {
@@ -327,6 +326,15 @@ impl Server {
     fn cancel(&mut self, rest: &[u8]) -> Taken {
         let id = number(rest).ok_or("CANCEL without an id")?;
         Ok(self.open.remove(&id).map(|_| SocketEvent::Cancel { id }))
+    }
+
+    /// Ends a request whose answer could not be written.
+    fn or_temporary(&mut self, id: u32, written: Result<(), LineTooLong>) -> Result<(), LineTooLong> {
+        if written.is_err() {
+            self.open.remove(&id);
+            fail_temporarily(&mut self.output, id);
+        }
+        written
     }
 }
 

@@ -172,3 +172,99 @@ fn escaped(byte: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(fields: &[&[u8]]) -> Vec<u8> {
+        let mut out = Vec::new();
+        fields.iter().fold(Line::new(&mut out, "X"), |line, field| line.field(field)).end(100_000).unwrap();
+        out
+    }
+
+    fn read(line: &[u8]) -> Vec<Vec<u8>> {
+        let line = line.strip_suffix(b"\n").unwrap();
+        fields(line).skip(1).map(|field| unescape(field).unwrap().into_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_whatever_the_bytes() {
+        for first in 0..=255 {
+            for second in 0..=255 {
+                let field = [first, second];
+                let line = written(&[&field, &field[..1], &[]]);
+                assert_eq!(memchr::memchr_iter(b'\n', &line).count(), 1);
+                assert_eq!(memchr::memchr_iter(b'\t', &line).count(), 3);
+                assert!(!line.contains(&0) && !line.contains(&b'\r'));
+                assert_eq!(read(&line), [&field[..], &field[..1], &[]]);
+            }
+        }
+        let all: Vec<u8> = (0..=255).rev().chain(0..=255).collect();
+        assert_eq!(read(&written(&[&all, b"", &all])), [&all[..], b"", &all[..]]);
+    }
+
+    #[test]
+    fn only_five_bytes_are_escaped() {
+        assert_eq!(
+            written(&[b"\x01\t\r\n\0=\\\x7f\xff\x02"]),
+            b"X\t\x011\x01t\x01r\x01n\x010=\\\x7f\xff\x02\n"
+        );
+    }
+
+    #[test]
+    fn escapes_that_are_never_written_are_not_read() {
+        for letter in 0..=255u8 {
+            let known = b"01tnr".contains(&letter);
+            assert_eq!(unescape(&[b'a', 1, letter, b'b']).is_some(), known, "{letter}");
+        }
+        assert_eq!(unescape(b"a\x01"), None);
+        assert_eq!(unescape(b"\x01\x01"), None);
+    }
+
+    #[test]
+    fn pairs_that_could_not_be_read_back_are_left_out() {
+        let mut out = Vec::new();
+        Line::new(&mut out, "OK")
+            .number(7)
+            .pair("user", Some("b=b"))
+            .pair("", Some("x"))
+            .pair("a=b", Some("x"))
+            .pair("nologin", None)
+            .pair("empty", Some(""))
+            .encoded(Some("resp"), b"x")
+            .end(100)
+            .unwrap();
+        assert_eq!(out, b"OK\t7\tuser=b=b\tnologin\tempty\tresp=eA==\n");
+        assert_eq!(split_pair(b"user=b=b"), (&b"user"[..], Some(&b"b=b"[..])));
+        assert_eq!(split_pair(b"nologin"), (&b"nologin"[..], None));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_leaves_no_trace() {
+        let mut out = b"OK\t1\n".to_vec();
+        assert_eq!(Line::new(&mut out, "OK").field(b"12345").end(9), Ok(()));
+        assert_eq!(Line::new(&mut out, "OK").field(b"123456").end(9), Err(LineTooLong));
+        assert_eq!(out, b"OK\t1\nOK\t12345\n");
+    }
+
+    #[test]
+    fn forwarded_fields_are_names_and_texts() {
+        let pairs = |pairs: &[(&str, &str)]| {
+            Some(
+                pairs
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(forwarded(b""), Some(Vec::new()));
+        assert_eq!(
+            forwarded(b"a=1\tnopassword\t\tc=x\x01ty=z"),
+            pairs(&[("a", "1"), ("nopassword", ""), ("c", "x\ty=z")])
+        );
+        for bad in [&b"=x"[..], b"a=\x010", b"a\0", b"a=\xff", b"a=\x01x"] {
+            assert_eq!(forwarded(bad), None, "{}", bad.escape_ascii());
+        }
+    }
+}

@@ -7,7 +7,11 @@
 pub mod asker;
 pub mod client;
 pub mod line;
+mod lines;
 mod request;
+
+#[cfg(test)]
+mod tests;
 
 pub use asker::{Asker, Greeting, Reply};
 pub use client::{Failure, Hello, OfferedMechanism, Server, SocketEvent};
