@@ -65,7 +65,8 @@ pub struct MechanismOffer {
 pub trait Front: Send {
     /// Takes bytes from the client. Bytes past the input limit become a [`Fault`].
     fn feed(&mut self, bytes: &[u8]);
-    /// The next thing that needs a decision, or `None`: more bytes are needed.
+    /// The next thing that needs a decision. `None` with output: write it, then ask again, for a front
+    /// pauses while much waits to be written. `None` without output: more bytes are needed.
     fn next(&mut self) -> Option<Event>;
     /// Sends a SASL challenge (not yet base64); answered through [`Front::response`].
     fn challenge(&mut self, data: &[u8]);
