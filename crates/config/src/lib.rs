@@ -5,9 +5,11 @@
 //! Knows nothing of what a setting causes. Opens configuration files and nothing else.
 #![forbid(unsafe_code)]
 
-mod filter;
 pub mod check;
 pub mod database;
+mod files;
+mod filter;
+mod nearest;
 pub mod problem;
 pub mod rows;
 pub mod scope;
