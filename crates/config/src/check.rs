@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use crate::database;
 use crate::filter::Filter;
+use crate::nearest::nearest;
 use crate::problem::{Problem, Severity};
 use crate::rows::login::SslMode;
 use crate::rows::{self, Reach};
 use crate::scope::Config;
 use crate::services::LOGIN_SERVICES;
 use crate::syntax::{self, Parsed};
-use crate::value::Place;
-use crate::written::{self, Block, Said, nearest};
+use crate::value::{Kind, Place};
+use crate::written::{self, Block, Group, Said};
 
 /// A configuration and what is to be said about it.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ fn check(path: &Path, parsed: Parsed) -> Loaded {
     let config = Config::new(path, blocks);
     databases(&config, &mut problems);
     mechanisms(&config, &mut problems);
-    protocols(&config, &mut problems);
+    protocols(&config, complete, &mut problems);
     listeners(&config, complete, &mut problems);
     networks(&config, &mut problems);
     conflicts(&config, &mut problems);
@@ -62,9 +63,9 @@ fn check(path: &Path, parsed: Parsed) -> Loaded {
 }
 
 /// Drivers of password databases that can be asked.
-const PASSDB_DRIVERS: &[&str] = &["passwd-file", "sql", "sqlite", "static"];
+const PASSDB_DRIVERS: &[&str] = &["passwd-file", "sql", "static"];
 /// Drivers of user databases that can be asked.
-const USERDB_DRIVERS: &[&str] = &["passwd-file", "prefetch", "sql", "sqlite", "static"];
+const USERDB_DRIVERS: &[&str] = &["passwd-file", "prefetch", "sql", "static"];
 /// Drivers of Dovecot that cannot be asked yet.
 const LATER_DRIVERS: &[&str] = &[
     "bsdauth",
@@ -100,7 +101,10 @@ fn databases(config: &Config, problems: &mut Vec<Problem>) {
             }
             continue;
         };
-        let name = driver.value.written();
+        let name = match driver.value.written() {
+            sqlite if sqlite == "sqlite" => "sql".to_owned(),
+            name => name,
+        };
         if LATER_DRIVERS.contains(&name.as_str()) {
             let text = format!("{kind}: driver \"{name}\" is not part of this version");
             let hint = format!("there are {}", crate::value::either(known));
@@ -110,13 +114,17 @@ fn databases(config: &Config, problems: &mut Vec<Problem>) {
                 Some(said) => (said.value.written(), &said.place),
                 None => (String::new(), &group.place),
             };
-            let driver = if name == "sqlite" { "sql" } else { &name };
-            problems.extend(database::check(driver, &args, place));
+            problems.extend(database::check(&name, &args, place));
         } else {
             let hint = nearest(&name, known.iter().copied())
                 .unwrap_or_else(|| format!("there are {}", crate::value::either(known)));
             let text = format!("{kind}: unknown driver \"{name}\"");
             problems.push(Problem::error(&driver.place, text).hint(hint));
+        }
+        if kind == "passdb" && name == "static" && lets_everybody_in(group) {
+            let text = "passdb: nopassword without proxy or nologin lets everybody in";
+            let place = written("args").map_or(&group.place, |said| &said.place);
+            problems.push(Problem::warning(place, text));
         }
         for rule in ["result_failure", "result_internalfail"] {
             if let Some(said) = written(rule).filter(|_| kind == "passdb") {
@@ -129,6 +137,18 @@ fn databases(config: &Config, problems: &mut Vec<Problem>) {
             }
         }
     }
+}
+
+/// Whether a static password database verifies nothing and sends nobody elsewhere.
+fn lets_everybody_in(group: &Group) -> bool {
+    let mut names: Vec<String> = Vec::new();
+    for setting in ["default_fields", "args", "override_fields"] {
+        let fields = group.settings.get(setting).map(|said| said.value.written()).unwrap_or_default();
+        names
+            .extend(fields.split_whitespace().filter_map(|field| field.split('=').next()).map(str::to_owned));
+    }
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    has("nopassword") && !has("proxy") && !has("proxy_maybe") && !has("nologin") && !has("fail")
 }
 
 /// Mechanisms that can be offered.
@@ -207,7 +227,7 @@ const LATER_PROTOCOLS: &[&str] = &["lmtp", "sieve", "submission", "submissions"]
 /// Words that mean nothing of their own: TLS ports follow from `ssl`, and `none` is for none.
 const SILENT_PROTOCOLS: &[&str] = &["imaps", "none", "pop3s"];
 
-fn protocols(config: &Config, problems: &mut Vec<Problem>) {
+fn protocols(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
     let said = config.written().first().and_then(|block| block.settings.get("protocols"));
     let mut unserved: Vec<&str> = Vec::new();
     for protocol in &config.server().protocols {
@@ -231,7 +251,7 @@ fn protocols(config: &Config, problems: &mut Vec<Problem>) {
     }
     let sockets =
         config.services().iter().flat_map(|service| &service.unix).any(|listener| listener.mode != 0);
-    if config.server().protocols.is_empty() && !sockets {
+    if complete && config.server().protocols.is_empty() && !sockets {
         let text = "protocols: none is named, so nothing is served".to_owned();
         problems.push(at(said, Severity::Warning, text).hint("write protocols = imap pop3"));
     }
@@ -311,16 +331,24 @@ fn conflicts(config: &Config, problems: &mut Vec<Problem>) {
                 let Some(other) = earlier.settings.get(name).filter(|other| other.value != said.value) else {
                     continue;
                 };
-                let reach = rows::global().get(name.as_str()).map(|(reach, _)| *reach);
-                if !matches!(reach, Some(Reach::Auth | Reach::Connection)) {
+                let Some((Reach::Auth | Reach::Connection, row)) = rows::global().get(name.as_str()) else {
                     continue;
+                };
+                let elsewhere = format!("{}:{}", other.place.file.display(), other.place.line);
+                // Certificates by address beside certificates by name are common, and whichever is
+                // shown lets nobody in.
+                if row.kind() == Kind::Content {
+                    let wins = if a.narrowness() > b.narrowness() { other } else { said };
+                    let text =
+                        format!("{name}: one connection may be of this block and of another, at {elsewhere}");
+                    let hint = format!("line {} wins then", wins.place.line);
+                    problems.push(Problem::warning(&said.place, text).hint(hint));
+                } else {
+                    let text = format!(
+                        "{name}: one connection may be of this block and of another that says otherwise, at {elsewhere}"
+                    );
+                    problems.push(Problem::error(&said.place, text).hint("put one block inside the other"));
                 }
-                let text = format!(
-                    "{name}: one connection may be of this block and of another that says otherwise, at {}:{}",
-                    other.place.file.display(),
-                    other.place.line
-                );
-                problems.push(Problem::error(&said.place, text).hint("put one block inside the other"));
             }
         }
     }

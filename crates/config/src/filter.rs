@@ -71,8 +71,9 @@ impl Filter {
         self.only_protocol() && self.protocol.as_ref().is_none_or(|protocol| protocol.matches(name))
     }
 
-    /// A number that is larger for a filter that is inside another.
-    pub(crate) fn narrowness(&self) -> usize {
+    /// Larger for a filter that is inside another. Of two that are not, the one that says more about
+    /// the protocol, then the client, then the name asked for, then the address connected to.
+    pub(crate) fn narrowness(&self) -> impl Ord + use<> {
         let bits = |net: Option<Net>| net.map_or(0, |net| 1 + usize::from(net.bits));
         let protocol = self.protocol.as_ref().map_or(0, |protocol| if protocol.negated { 1 } else { 2 });
         let name = match self.local_names.as_slice() {
@@ -81,7 +82,7 @@ impl Filter {
             // Fewer names are narrower.
             names => 1 + 1000 / names.len(),
         };
-        protocol + bits(self.local) + bits(self.remote) + name
+        (protocol, bits(self.remote), name, bits(self.local))
     }
 
     /// Whether every connection of `other` is one of this.

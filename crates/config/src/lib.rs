@@ -7,7 +7,9 @@
 
 pub mod check;
 pub mod database;
+mod files;
 mod filter;
+mod nearest;
 pub mod problem;
 pub mod rows;
 pub mod scope;

@@ -9,7 +9,7 @@ use crate::scope::Config;
 use crate::services;
 use crate::syntax::{self, Node, Raw};
 use crate::value::{Place, Value};
-use crate::written::{Block, Group, Said};
+use crate::written::{Block, Group, Said, changes};
 
 /// What is shown of a configuration.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,7 +28,7 @@ impl Show {
         let mut items: Vec<(String, String)> = Vec::new();
         for (name, (_, row)) in rows::global() {
             let said = global.settings.get(*name);
-            if !self.only_changed || said.is_some_and(|said| differs(*row, said)) {
+            if !self.only_changed || said.is_some_and(|said| changes(*row, said)) {
                 items.push(((*name).to_owned(), self.setting(name, Some(*row), said, 0)));
             }
         }
@@ -92,7 +92,7 @@ impl Show {
                     let said = group.settings.get(row.name());
                     // The defaults of a listener depend on its service, so what was written counts.
                     let changed =
-                        said.is_some_and(|said| group.kind.name == "inet_listener" || differs(row, said));
+                        said.is_some_and(|said| group.kind.name == "inet_listener" || changes(row, said));
                     // A block's own name stands in its first line.
                     let named = row.name() == "name" && said.is_none();
                     if changed || (!self.only_changed && !named) {
@@ -182,10 +182,6 @@ fn table(out: &mut String, heading: &str, doc: &str, rows: &[&dyn Known]) {
 fn in_order(out: &mut String, mut items: Vec<(String, String)>) {
     items.sort_by(|a, b| a.0.cmp(&b.0));
     items.iter().for_each(|(_, text)| out.push_str(text));
-}
-
-fn differs(row: &dyn Known, said: &Said) -> bool {
-    said.shown.is_some() || row.kind().show(&said.value.written()) != row.default()
 }
 
 /// The services that run without being told, where nothing was written about them.

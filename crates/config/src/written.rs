@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::files;
 use crate::filter::{Filter, Protocol};
-use crate::problem::Problem;
+use crate::nearest::nearest;
+use crate::problem::{Problem, Severity};
 use crate::rows::{self, Known, Reach, SectionKind, Standing};
-use crate::syntax::{self, Node, Raw, Section, Setting};
+use crate::syntax::{self, MAX_PROBLEMS, Node, Raw, Section, Setting};
 use crate::value::{Invalid, Kind, Net, Place, Value};
 
 /// What stands in one filter block, or outside of all.
@@ -48,7 +50,7 @@ pub(crate) fn read(nodes: &[Node]) -> (Vec<Block>, Vec<Problem>) {
     if !reader.ignored.is_empty() {
         let names: Vec<String> = reader.ignored.into_iter().collect();
         reader.problems.push(Problem {
-            severity: crate::problem::Severity::Warning,
+            severity: Severity::Warning,
             place: None,
             text: format!("settings without effect here: {}", names.join(", ")),
             hint: Some("they are accepted so that existing files load".to_owned()),
@@ -111,6 +113,9 @@ impl Reader {
     /// Nodes inside the filter blocks `path`, outermost first.
     fn nodes(&mut self, nodes: &[Node], path: &[usize]) {
         for node in nodes {
+            if self.problems.len() >= MAX_PROBLEMS {
+                return;
+            }
             match node {
                 Node::Setting(setting) => self.setting(setting, path),
                 Node::Section(section) if FILTERS.contains(&section.kind.as_str()) => {
@@ -134,7 +139,6 @@ impl Reader {
         };
         let Some(said) = self.value(setting, row, "", path) else { return };
         let block = self.innermost(path);
-        let changed = row.kind().show(&said.value.written()) != row.default();
         match reach {
             Reach::Auth if !block.filter.only_protocol() && row.standing() == Standing::Honoured => {
                 let text = format!(
@@ -158,7 +162,7 @@ impl Reader {
                     self.problems.push(Problem { hint, ..Problem::warning(&setting.place, text) });
                 }
             }
-            _ if changed && row.standing() == Standing::Ignored => {
+            _ if row.standing() == Standing::Ignored && changes(row, &said) => {
                 self.ignored.insert(row.name().to_owned());
             }
             _ => {}
@@ -173,7 +177,7 @@ impl Reader {
             Raw::Quoted(text) => Value::Text(text.clone()),
             Raw::Plain(text) => Value::Text(self.replaced(text, setting, context, path)?),
             Raw::File(written) => {
-                let file = syntax::beside(&setting.place.file, written);
+                let file = files::beside(&setting.place.file, written);
                 let kept = row.kind() == Kind::Content || row.standing() == Standing::Ignored;
                 if kept && !written.is_empty() {
                     Value::File { written: written.clone(), path: file }
@@ -234,7 +238,7 @@ impl Reader {
     /// What a file holds, without its last line end.
     fn content(&mut self, file: &std::path::Path, setting: &Setting, context: &str) -> Option<String> {
         let name = &setting.name;
-        match syntax::read(file) {
+        match files::read(file) {
             Ok(text) if text.len() <= MAX_VALUE => {
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 Some(text.strip_suffix('\r').unwrap_or(text).to_owned())
@@ -265,6 +269,7 @@ impl Reader {
             Ok(()) => {}
             Err(invalid) => return self.invalid(&section.place, &section.kind, invalid),
         }
+        self.protocol_name(section);
         titles.push((section.kind.clone(), section.name.clone()));
         let index = self.blocks.iter().position(|block| block.filter == filter).unwrap_or_else(|| {
             self.blocks.push(Block { filter, titles, ..Block::default() });
@@ -272,6 +277,31 @@ impl Reader {
         });
         let inner: Vec<usize> = path.iter().copied().chain([index]).collect();
         self.nodes(&section.nodes, &inner);
+    }
+
+    /// Any name may be meant, as clients of the auth socket bring their own; but not a misspelt one.
+    fn protocol_name(&mut self, section: &Section) {
+        const NAMES: &[&str] = &[
+            "doveadm",
+            "imap",
+            "lda",
+            "lmtp",
+            "pop3",
+            "sieve",
+            "smtp",
+            "submission",
+            "xmpp",
+            "ldap",
+            "smtps",
+        ];
+        let name = section.name.trim_start_matches('!');
+        if section.kind == "protocol"
+            && !NAMES.contains(&name)
+            && let Some(hint) = nearest(name, NAMES.iter().copied())
+        {
+            let text = format!("protocol {name}: there is no such protocol");
+            self.problems.push(Problem::warning(&section.place, text).hint(hint));
+        }
     }
 
     fn section(&mut self, section: &Section, path: &[usize]) {
@@ -334,22 +364,38 @@ impl Reader {
             });
             groups.len() - 1
         });
-        if kind.name == "service" {
-            self.service(section);
+        let mut counts = kind.standing == Standing::Honoured;
+        if kind.name == "service" && !SERVICES.contains(&section.name.as_str()) {
+            counts = false;
+            self.other_service(section);
         }
         let context = match section.name.as_str() {
             "" => format!("{context}{}: ", kind.name),
             name => format!("{context}{} {name}: ", kind.name),
         };
-        if kind.standing == Standing::Ignored {
+        let around = kind.parent.and_then(|parent| rows::section(parent, None));
+        if kind.standing == Standing::Ignored
+            && around.is_none_or(|around| around.standing == Standing::Honoured)
+        {
             self.ignored.insert(format!("{} {{}}", kind.name));
         }
         for node in &section.nodes {
+            if self.problems.len() >= MAX_PROBLEMS {
+                return;
+            }
             match node {
-                Node::Setting(setting) => match self.inner_setting(setting, kind, &context, path) {
-                    Some((name, said)) => drop(groups[index].settings.insert(name, said)),
-                    None => groups[index].faulty = true,
-                },
+                Node::Setting(setting) => {
+                    let Some((row, said)) = self.inner_setting(setting, kind, &context, path) else {
+                        groups[index].faulty = true;
+                        continue;
+                    };
+                    if counts
+                        && row.is_some_and(|row| row.standing() == Standing::Ignored && changes(row, &said))
+                    {
+                        self.ignored.insert(format!("{} {{ {} }}", kind.name, setting.name));
+                    }
+                    groups[index].settings.insert(setting.name.clone(), said);
+                }
                 Node::Section(inner) => match rows::section(&inner.kind, Some(kind.name)) {
                     Some(inner_kind) => {
                         self.group(inner, inner_kind, &mut groups[index].groups, &context, path);
@@ -367,25 +413,26 @@ impl Reader {
         }
     }
 
-    /// Names services without effect, and those that the original has not either.
-    fn service(&mut self, section: &Section) {
+    /// A service without effect, which the original may not have either.
+    fn other_service(&mut self, section: &Section) {
         let name = section.name.as_str();
         if OTHER_SERVICES.contains(&name) {
             self.ignored.insert(format!("service {name} {{}}"));
-        } else if !SERVICES.contains(&name) {
+        } else {
             let hint = nearest(name, SERVICES.iter().chain(OTHER_SERVICES).copied());
             let text = format!("service {name}: there is no such service");
             self.problems.push(Problem { hint, ..Problem::warning(&section.place, text) });
         }
     }
 
+    /// A setting inside a section: its row, if the section does not take any name, and its value.
     fn inner_setting(
         &mut self,
         setting: &Setting,
         kind: &'static SectionKind,
         context: &str,
         path: &[usize],
-    ) -> Option<(String, Said)> {
+    ) -> Option<(Option<&'static dyn Known>, Said)> {
         let Some(rows) = kind.rows else {
             // Any name goes, and no value matters.
             let value = match &setting.value {
@@ -393,10 +440,10 @@ impl Reader {
                 Raw::Plain(text) => Value::Text(self.replaced(text, setting, context, path)?),
                 Raw::File(written) => Value::File {
                     written: written.clone(),
-                    path: syntax::beside(&setting.place.file, written),
+                    path: files::beside(&setting.place.file, written),
                 },
             };
-            return Some((setting.name.clone(), Said { value, shown: None, place: setting.place.clone() }));
+            return Some((None, Said { value, shown: None, place: setting.place.clone() }));
         };
         let rows = rows();
         let Some(row) = rows.iter().find(|row| row.name() == setting.name) else {
@@ -409,11 +456,7 @@ impl Reader {
             return None;
         };
         let said = self.value(setting, *row, context, path)?;
-        let matters = row.kind().show(&said.value.written()) != row.default();
-        if matters && row.standing() == Standing::Ignored && kind.standing == Standing::Honoured {
-            self.ignored.insert(format!("{} {{ {} }}", kind.name, row.name()));
-        }
-        Some((setting.name.clone(), said))
+        Some((Some(*row), said))
     }
 
     fn unknown_section(&mut self, section: &Section, context: &str, allowed: &[&str]) {
@@ -444,6 +487,11 @@ impl Reader {
     fn error(&mut self, place: &Place, text: impl Into<String>, hint: Option<String>) {
         self.problems.push(Problem { hint, ..Problem::error(place, text) });
     }
+}
+
+/// Whether the value is another than the default.
+pub(crate) fn changes(row: &dyn Known, said: &Said) -> bool {
+    said.shown.is_some() || row.kind().show(&said.value.written()) != row.default()
 }
 
 /// Narrows a filter by one more block.
@@ -487,40 +535,4 @@ fn inside(titles: &[(String, String)]) -> String {
 
 fn top_sections() -> Vec<&'static str> {
     rows::SECTIONS.iter().filter(|kind| kind.parent.is_none()).map(|kind| kind.name).collect()
-}
-
-/// `did you mean "x"?` for the known name that is nearest to `name`, if one is near.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let name = name.to_ascii_lowercase();
-    let near = (name.len() / 3).clamp(1, 4);
-    known
-        .into_iter()
-        .map(|known| (distance(&name, known), known))
-        .filter(|(distance, _)| *distance <= near)
-        .min()
-        .map(|(_, known)| format!("did you mean \"{known}\"?"))
-}
-
-/// How many letters must be put in, taken out, replaced or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    // Names are short; anything longer is near to none of them.
-    if a.len() > 100 || b.len() > 100 {
-        return usize::MAX;
-    }
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(above[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(before[j - 2] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[b.len()]
 }
