@@ -5,17 +5,20 @@ use std::collections::VecDeque;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::grammar::{
-    Arguments, Token, announced_literal, breaks_lines, is_tag, push_quoted, push_text, quotable, split_word,
-};
+use super::command::{Command, Verb};
+use super::grammar::{Arguments, Token, announced_literal, breaks_lines, is_tag, push_text, split_word};
+use super::wording::{push_capability, push_id, response_code};
 use super::{
     BAD_COMMAND_LIMIT, COMMAND_LIMIT, INPUT_LIMIT, LINE_LIMIT, LITERAL_LIMIT, OUTPUT_PAUSE, id, url,
 };
 use crate::cut::{Cutter, TooLong};
 use crate::{
-    Answer, Code, Event, Farewell, Fault, Forwarded, Front, MechanismOffer, Offer, Rejected, Response,
-    Secret, Welcome, base64,
+    Answer, Event, Farewell, Fault, Forwarded, Front, MechanismOffer, Offer, Rejected, Response, Secret,
+    Welcome, base64,
 };
+
+/// What anything that is no command is told.
+const BAD_COMMAND: &str = "BAD Error in IMAP command received by server.";
 
 /// Makes the server side for one connection; its output holds the greeting.
 pub fn front(offer: Offer) -> Box<dyn Front> {
@@ -56,31 +59,6 @@ enum Phase {
     Welcomed,
     /// Nobody's.
     Over,
-}
-
-/// A command that may run over several lines because it holds literals.
-struct Command {
-    tag: Vec<u8>,
-    verb: Verb,
-    arguments: Arguments,
-    /// Cannot be understood; what belongs to it is read over.
-    malformed: bool,
-    /// Bytes so far.
-    size: usize,
-    /// Bytes of the literal that comes next.
-    literal: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    Capability,
-    Noop,
-    Id,
-    Enable,
-    StartTls,
-    Logout,
-    Login,
-    Unknown,
 }
 
 impl Front for ImapFront {
@@ -214,7 +192,7 @@ impl ImapFront {
 
     fn greet(&mut self) {
         self.output.extend_from_slice(b"* OK [CAPABILITY ");
-        self.push_capability();
+        push_capability(&self.offer, &mut self.output);
         self.output.extend_from_slice(b"] ");
         push_text(self.offer.greeting.as_bytes(), &mut self.output);
         self.output.extend_from_slice(b"\r\n");
@@ -307,7 +285,7 @@ impl ImapFront {
             Verb::Capability => {
                 self.asked_capability = true;
                 self.output.extend_from_slice(b"* CAPABILITY ");
-                self.push_capability();
+                push_capability(&self.offer, &mut self.output);
                 self.output.extend_from_slice(b"\r\n");
                 self.tagged(&tag, "OK Pre-login capabilities listed, post-login capabilities have more.");
             }
@@ -521,113 +499,5 @@ impl ImapFront {
 
     fn untagged(&mut self, text: &str) {
         self.tagged(b"*", text);
-    }
-
-    /// Writes what may be used as things stand.
-    fn push_capability(&mut self) {
-        let offer = &self.offer;
-        let out = &mut self.output;
-        match offer.capability.strip_prefix('+') {
-            None if !offer.capability.is_empty() => push_text(offer.capability.as_bytes(), out),
-            added => {
-                out.extend_from_slice(b"IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE ");
-                for word in added.unwrap_or_default().split_whitespace() {
-                    push_text(word.as_bytes(), out);
-                    out.push(b' ');
-                }
-                out.extend_from_slice(b"LITERAL+");
-            }
-        }
-        if offer.starttls {
-            out.extend_from_slice(b" STARTTLS");
-        }
-        let login_disabled = if offer.secure {
-            !offer.mechanisms.iter().any(|mechanism| mechanism.name == "PLAIN")
-        } else {
-            !offer.plaintext || offer.tls_required
-        };
-        if login_disabled {
-            out.extend_from_slice(b" LOGINDISABLED");
-        }
-        for mechanism in offer.mechanisms.iter().filter(|_| !offer.tls_required) {
-            if offer.plaintext || !mechanism.plaintext {
-                out.extend_from_slice(b" AUTH=");
-                out.extend_from_slice(mechanism.name.as_bytes());
-            }
-        }
-    }
-}
-
-impl Command {
-    fn take_text(&mut self, text: &[u8], literal_follows: bool) {
-        if !self.malformed && self.arguments.text(text, literal_follows).is_err() {
-            self.malformed = true;
-        }
-    }
-
-    fn take_literal(&mut self, literal: Vec<u8>) {
-        self.literal = 0;
-        if !self.malformed && self.arguments.literal(literal).is_err() {
-            self.malformed = true;
-        }
-    }
-}
-
-impl Verb {
-    fn named(name: &[u8]) -> Self {
-        match name.to_ascii_uppercase().as_slice() {
-            b"CAPABILITY" => Self::Capability,
-            b"NOOP" => Self::Noop,
-            b"ID" => Self::Id,
-            b"ENABLE" => Self::Enable,
-            b"STARTTLS" => Self::StartTls,
-            b"LOGOUT" => Self::Logout,
-            b"LOGIN" => Self::Login,
-            _ => Self::Unknown,
-        }
-    }
-}
-
-const BAD_COMMAND: &str = "BAD Error in IMAP command received by server.";
-
-/// The code of RFC 5530 for a kind of refusal.
-fn response_code(code: Code) -> &'static str {
-    match code {
-        Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
-        Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
-        Code::Expired => "EXPIRED",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::ContactAdmin => "CONTACTADMIN",
-        Code::Limit => "LIMIT",
-        Code::ServerBug => "SERVERBUG",
-        Code::PrivacyRequired => "PRIVACYREQUIRED",
-        Code::Mechanism => "ALERT",
-    }
-}
-
-/// Writes our side of ID: a list of pairs, or NIL.
-fn push_id(pairs: &[(String, Option<String>)], out: &mut Vec<u8>) {
-    if pairs.is_empty() {
-        return out.extend_from_slice(b"NIL");
-    }
-    for (index, (key, value)) in pairs.iter().enumerate() {
-        out.push(if index == 0 { b'(' } else { b' ' });
-        push_string(key, out);
-        out.push(b' ');
-        match value {
-            Some(value) => push_string(value, out),
-            None => out.extend_from_slice(b"NIL"),
-        }
-    }
-    out.push(b')');
-}
-
-/// Writes a string; a literal when it cannot be quoted.
-fn push_string(text: &str, out: &mut Vec<u8>) {
-    if quotable(text.as_bytes()) {
-        push_quoted(text.as_bytes(), out);
-    } else {
-        out.extend_from_slice(format!("{{{}}}\r\n", text.len()).as_bytes());
-        out.extend(text.bytes().map(|byte| if byte == 0 { b' ' } else { byte }));
     }
 }

@@ -2,12 +2,14 @@
 //! towards clients, and the client side towards backends.
 
 pub mod back;
+mod command;
 pub mod front;
 mod grammar;
 mod id;
 #[cfg(test)]
 mod tests;
 mod url;
+mod wording;
 
 /// Longest line, line end included; a SASL reply is one line.
 const LINE_LIMIT: usize = 8 * 1024;
