@@ -1,9 +1,17 @@
 //! The server and its command line: acts on what `wire` hears and `auth` decides.
 #![forbid(unsafe_code)]
 
+pub mod admit;
 pub mod cli;
+pub mod gate;
+pub mod listen;
+pub mod log;
 pub mod passdb;
+pub mod proxy;
 pub mod relay;
+pub mod server;
+pub mod session;
+pub mod sessions;
 pub mod stream;
 pub mod tls;
 pub mod userdb;

@@ -105,7 +105,7 @@ impl Stream {
     ///
     /// # Errors
     /// `InvalidData` with the cause in words; `UnexpectedEof` when the client left; those of the socket.
-    pub async fn accept_tls(self, tls: &ServerTls, protocol: &str) -> io::Result<Self> {
+    pub async fn accept_tls(&mut self, tls: &ServerTls, protocol: &str) -> io::Result<()> {
         let session =
             Session::server(tls.config(protocol)).map_err(|error| fault::error(Peer::Client, error))?;
         self.handshake(session, Peer::Client).await
@@ -117,23 +117,23 @@ impl Stream {
     /// `InvalidData` with the cause in words, certificate errors among them; `UnexpectedEof` when the server left;
     /// those of the socket.
     pub async fn connect_tls(
-        self,
+        mut self,
         tls: &ClientTls,
         verify: Verify,
         name: ServerName<'static>,
     ) -> io::Result<Self> {
         let session =
             Session::client(tls.config(verify), name).map_err(|error| fault::error(Peer::Server, error))?;
-        self.handshake(session, Peer::Server).await
+        self.handshake(session, Peer::Server).await?;
+        Ok(self)
     }
 
-    async fn handshake(mut self, session: Session, peer: Peer) -> io::Result<Self> {
+    async fn handshake(&mut self, session: Session, peer: Peer) -> io::Result<()> {
         if self.tls.is_some() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "TLS is already active"));
         }
         self.tls = Some(Box::new(session));
-        poll_fn(|cx| self.poll_handshake(cx, peer)).await?;
-        Ok(self)
+        poll_fn(|cx| self.poll_handshake(cx, peer)).await
     }
 
     /// What TLS agreed on; `None`: no TLS.

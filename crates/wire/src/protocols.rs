@@ -1,6 +1,6 @@
 //! The table of protocols: name, ports, and how to make a front and a back.
 
-use crate::{Back, Errand, Front, Offer, pop3};
+use crate::{Back, Errand, Front, Offer, imap, pop3};
 
 /// A protocol that clients log in with.
 pub struct Protocol {
@@ -19,14 +19,24 @@ pub struct Protocol {
 }
 
 /// Every protocol, in the order of the default `protocols` setting.
-pub static PROTOCOLS: &[Protocol] = &[Protocol {
-    name: "pop3",
-    login_service: "pop3-login",
-    port: 110,
-    tls_port: 995,
-    front: pop3::front::front,
-    back: pop3::back::back,
-}];
+pub static PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "imap",
+        login_service: "imap-login",
+        port: 143,
+        tls_port: 993,
+        front: imap::front::front,
+        back: imap::back::back,
+    },
+    Protocol {
+        name: "pop3",
+        login_service: "pop3-login",
+        port: 110,
+        tls_port: 995,
+        front: pop3::front::front,
+        back: pop3::back::back,
+    },
+];
 
 /// Finds a protocol by its service name.
 pub fn find(name: &str) -> Option<&'static Protocol> {

@@ -7,9 +7,9 @@ mod sql;
 pub use args::{Field, PasswdFileSettings, StaticSettings, fixed, passwd_file};
 pub use sql::{SqlSettings, sql};
 
+use crate::nearest::nearest;
 use crate::problem::Problem;
 use crate::value::Place;
-use crate::written::nearest;
 
 /// Reports everything that is wrong with a block's `args`, written at `place`.
 pub fn check(driver: &str, args: &str, place: &Place) -> Vec<Problem> {

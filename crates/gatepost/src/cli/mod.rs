@@ -1,3 +1,5 @@
 //! The subcommands, one file each.
+
 pub mod config;
 pub mod pw;
+pub mod quickstart;

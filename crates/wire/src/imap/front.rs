@@ -169,6 +169,10 @@ impl Front for ImapFront {
         &mut self.output
     }
 
+    fn knows_capability(&self) -> bool {
+        self.asked_capability
+    }
+
     fn leftover(&mut self) -> Vec<u8> {
         self.input.rest()
     }

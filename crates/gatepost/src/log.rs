@@ -1,0 +1,327 @@
+//! Log lines as Dovecot users expect them, or one JSON object each. Lines are written by a thread
+//! of its own, so that a slow disk holds no login up; what finds no room is counted and reported.
+//! Secrets cannot get here: they have no text form.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use config::rows::server::{LogFormat, ServerSettings};
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever looks for a fault.
+    Debug,
+    /// What happened.
+    Info,
+    /// Something an administrator may want to change.
+    Warning,
+    /// Something did not work.
+    Error,
+    /// The server cannot go on.
+    Fatal,
+}
+
+impl From<crate::passdb::Level> for Level {
+    fn from(level: crate::passdb::Level) -> Self {
+        match level {
+            crate::passdb::Level::Debug => Self::Debug,
+            crate::passdb::Level::Info => Self::Info,
+            crate::passdb::Level::Warning => Self::Warning,
+            crate::passdb::Level::Error => Self::Error,
+        }
+    }
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "Debug",
+            Self::Info => "Info",
+            Self::Warning => "Warning",
+            Self::Error => "Error",
+            Self::Fatal => "Fatal",
+        }
+    }
+
+    /// Severity of RFC 5424 §6.2.1.
+    fn severity(self) -> u8 {
+        match self {
+            Self::Debug => 7,
+            Self::Info => 6,
+            Self::Warning => 4,
+            Self::Error => 3,
+            Self::Fatal => 2,
+        }
+    }
+}
+
+/// One event: a text as people read it, and the same as named values for JSON.
+#[derive(Debug)]
+pub struct Record {
+    /// How much it matters.
+    pub level: Level,
+    /// Which part speaks: `imap-login`, `auth`, `config` …
+    pub service: String,
+    /// The line without time, service and level.
+    pub text: String,
+    /// Named values, in order, for JSON; empty when the text says it all.
+    pub values: Vec<(&'static str, String)>,
+}
+
+/// Where log lines go. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Log {
+    lines: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Record(SystemTime, Box<Record>),
+    /// New settings after a reload.
+    Open(Box<ServerSettings>),
+    /// Everything before this has been written.
+    Flushed(SyncSender<()>),
+}
+
+/// Records that may wait to be written.
+const QUEUE: usize = 16_384;
+/// Bytes of one value that reach the log.
+const VALUE_LIMIT: usize = 512;
+
+impl Log {
+    /// Starts the writing thread.
+    pub fn start(settings: &ServerSettings) -> std::io::Result<Self> {
+        let (lines, queue) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let writer = Writer::new(settings.clone(), Arc::clone(&dropped));
+        std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue))?;
+        Ok(Self { lines, dropped })
+    }
+
+    /// Takes new settings after a reload; log files are opened anew.
+    pub fn reopen(&self, settings: &ServerSettings) {
+        let _ = self.lines.send(Message::Open(Box::new(settings.clone())));
+    }
+
+    /// Writes an event.
+    pub fn record(&self, record: Record) {
+        if self.lines.try_send(Message::Record(SystemTime::now(), Box::new(record))).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a plain line.
+    pub fn say(&self, level: Level, service: &str, text: impl Into<String>) {
+        self.record(Record { level, service: service.to_owned(), text: text.into(), values: Vec::new() });
+    }
+
+    /// Waits until everything said so far has been written.
+    pub fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.lines.send(Message::Flushed(done)).is_ok() {
+            let _ = wait.recv_timeout(std::time::Duration::from_secs(5));
+        }
+    }
+}
+
+struct Writer {
+    settings: ServerSettings,
+    error: Sink,
+    info: Option<Sink>,
+    debug: Option<Sink>,
+    dropped: Arc<AtomicU64>,
+}
+
+enum Sink {
+    File(std::fs::File),
+    Stderr,
+    Syslog(UnixDatagram),
+}
+
+impl Writer {
+    fn new(settings: ServerSettings, dropped: Arc<AtomicU64>) -> Self {
+        let mut writer = Self { settings, error: Sink::Stderr, info: None, debug: None, dropped };
+        writer.open();
+        writer
+    }
+
+    fn open(&mut self) {
+        self.error = Sink::open(&self.settings.log_path);
+        let own = |path: &str| (!path.is_empty()).then(|| Sink::open(path));
+        self.info = own(&self.settings.info_log_path);
+        self.debug = own(&self.settings.debug_log_path);
+    }
+
+    fn run(mut self, queue: &Receiver<Message>) {
+        while let Ok(message) = queue.recv() {
+            match message {
+                Message::Record(time, record) => self.write(time, &record),
+                Message::Open(settings) => {
+                    self.settings = *settings;
+                    self.open();
+                }
+                Message::Flushed(done) => {
+                    let _ = done.send(());
+                }
+            }
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                let record = Record {
+                    level: Level::Error,
+                    service: "log".into(),
+                    text: format!("{dropped} log lines were dropped because the log could not keep up"),
+                    values: Vec::new(),
+                };
+                self.write(SystemTime::now(), &record);
+            }
+        }
+    }
+
+    fn write(&mut self, time: SystemTime, record: &Record) {
+        let body = match self.settings.log_format {
+            LogFormat::Dovecot => clean(&record.text, usize::MAX),
+            LogFormat::Json => json(time, record),
+        };
+        let sink = match record.level {
+            Level::Debug => self.debug.as_mut().or(self.info.as_mut()).unwrap_or(&mut self.error),
+            Level::Info => self.info.as_mut().unwrap_or(&mut self.error),
+            _ => &mut self.error,
+        };
+        let line = match (sink as &Sink, self.settings.log_format) {
+            (Sink::Syslog(_), LogFormat::Dovecot) => {
+                format!("{}: {}: {body}", record.service, record.level.name())
+            }
+            (_, LogFormat::Dovecot) => {
+                let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                let stamp = sys::clock::format_local(seconds, &self.settings.log_timestamp);
+                format!("{stamp}{}: {}: {body}\n", record.service, record.level.name())
+            }
+            (Sink::Syslog(_), LogFormat::Json) => body,
+            (_, LogFormat::Json) => body + "\n",
+        };
+        // A log that cannot be written must not stop logins.
+        let _ = match sink {
+            Sink::File(file) => file.write_all(line.as_bytes()),
+            Sink::Stderr => std::io::stderr().write_all(line.as_bytes()),
+            Sink::Syslog(socket) => {
+                let facility = facility(&self.settings.syslog_facility);
+                let line = format!(
+                    "<{}>{}: {line}",
+                    facility * 8 + record.level.severity(),
+                    self.settings.instance_name
+                );
+                socket.send(line.as_bytes()).map(|_| ())
+            }
+        };
+    }
+}
+
+impl Sink {
+    fn open(path: &str) -> Self {
+        let opened = match path {
+            "" | "syslog" => UnixDatagram::unbound()
+                .and_then(|socket| {
+                    socket.connect("/dev/log")?;
+                    socket.set_nonblocking(true)?;
+                    Ok(Self::Syslog(socket))
+                })
+                .ok(),
+            "/dev/stderr" => Some(Self::Stderr),
+            path => OpenOptions::new().create(true).append(true).open(path).map(Self::File).ok(),
+        };
+        opened.unwrap_or(Self::Stderr)
+    }
+}
+
+/// Facility codes of RFC 5424 §6.2.1.
+fn facility(name: &str) -> u8 {
+    match name {
+        "kern" => 0,
+        "user" => 1,
+        "daemon" => 3,
+        "auth" => 4,
+        "syslog" => 5,
+        "authpriv" => 10,
+        "local0" => 16,
+        "local1" => 17,
+        "local2" => 18,
+        "local3" => 19,
+        "local4" => 20,
+        "local5" => 21,
+        "local6" => 22,
+        "local7" => 23,
+        _ => 2,
+    }
+}
+
+/// Makes text safe for one log line: control characters (C0, DEL, C1), line separators and bidi
+/// controls become `\u{…}`, and what is past `limit` bytes is cut.
+pub fn clean(text: &str, limit: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(limit));
+    for c in text.chars() {
+        if out.len() >= limit {
+            out.push('…');
+            break;
+        }
+        match c {
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c if c.is_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// One value for a log line, made safe and cut.
+pub fn value(text: &str) -> String {
+    clean(text, VALUE_LIMIT)
+}
+
+fn json(time: SystemTime, record: &Record) -> String {
+    let mut object = serde_json::Map::new();
+    let micros = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    object.insert("time".into(), serde_json::json!(micros as f64 / 1e6));
+    object.insert("level".into(), record.level.name().to_ascii_lowercase().into());
+    object.insert("service".into(), record.service.clone().into());
+    object.insert("message".into(), clean(&record.text, usize::MAX).into());
+    for (name, value) in &record.values {
+        object.insert((*name).into(), self::value(value).into());
+    }
+    serde_json::Value::Object(object).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_event_is_one_line_whatever_is_in_it() {
+        assert_eq!(clean("a\nb\x1b[31m\u{202e}ü", 100), "a\\x0ab\\x1b[31m\\u{202e}ü");
+        assert_eq!(value(&"x".repeat(600)).chars().count(), VALUE_LIMIT + 1);
+    }
+
+    #[test]
+    fn json_holds_the_values() {
+        let record = Record {
+            level: Level::Info,
+            service: "imap-login".into(),
+            text: "Login: user=<bob>".into(),
+            values: vec![("user", "b\"ob".into())],
+        };
+        let parsed: serde_json::Value = serde_json::from_str(&json(UNIX_EPOCH, &record)).unwrap();
+        assert_eq!(parsed["user"], "b\"ob");
+        assert_eq!(parsed["service"], "imap-login");
+    }
+}

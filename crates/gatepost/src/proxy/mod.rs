@@ -1,0 +1,147 @@
+//! From a route to a backend that has accepted the login. Knows nothing of databases.
+
+mod dial;
+mod handshake;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use auth::trace::Reason;
+use auth::verdict::{Route, TlsStart};
+use tokio::time::Instant;
+use wire::{BackRefusal, Errand};
+
+pub(crate) use dial::resolve;
+
+use crate::session::Session;
+use crate::stream::Stream;
+
+/// Between two tries at a backend.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// A backend that has accepted the login.
+pub struct Backend {
+    /// The connection to it.
+    pub stream: Stream,
+    /// `address:port`, for the log.
+    pub name: String,
+    /// Its words after the OK, capabilities taken off.
+    pub text: Vec<u8>,
+    /// Its capabilities as last seen.
+    pub capability: Option<Vec<u8>>,
+    /// Untagged lines to pass on.
+    pub untagged: Vec<u8>,
+    /// What it has sent since.
+    pub leftover: Vec<u8>,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub enum Failure {
+    /// The destination is this very server.
+    Here,
+    /// We could not get through to the login.
+    Ours {
+        /// The stable reason.
+        reason: Reason,
+        /// What happened, for the log.
+        why: String,
+        /// `address:port`, as far as known.
+        backend: Option<String>,
+    },
+    /// The backend refused the login.
+    Refused {
+        /// Its words.
+        text: Vec<u8>,
+        /// What it meant.
+        refusal: BackRefusal,
+        /// `address:port`.
+        backend: String,
+    },
+}
+
+/// A backend to be reached, by whatever led there.
+pub(crate) struct Target<'a> {
+    /// Where to.
+    pub(crate) place: Place<'a>,
+    /// When TLS begins.
+    pub(crate) tls: auth::verdict::RouteTls,
+    /// The name that its certificate must have.
+    pub(crate) name: &'a str,
+    /// How long all tries together may take.
+    pub(crate) timeout: Duration,
+}
+
+/// Where a backend listens.
+pub(crate) enum Place<'a> {
+    /// One of these addresses.
+    Tcp {
+        /// In the order they are tried.
+        addresses: &'a [SocketAddr],
+        /// Our own end.
+        source: Option<std::net::IpAddr>,
+    },
+    /// A Unix socket.
+    Unix(&'a std::path::Path),
+}
+
+/// Leads a login to where its route points.
+pub async fn connect(session: &Session, route: &Route) -> Result<Backend, Failure> {
+    let protocol = session.protocol();
+    let port = route.port.unwrap_or(match route.tls.start {
+        TlsStart::Immediately => protocol.tls_port,
+        TlsStart::Never | TlsStart::Command => protocol.port,
+    });
+    let ours = |reason, why| Failure::Ours { reason, why, backend: Some(format!("{}:{port}", route.host)) };
+    let addresses = match route.hostip {
+        Some(ip) => vec![SocketAddr::new(ip, port)],
+        None => dial::resolve(&route.host, port).await.map_err(|why| ours(Reason::BackendDown, why))?,
+    };
+    if addresses.iter().any(|&address| session.is_own_address(address))
+        && (route.own_user || route.otherwise.is_some())
+    {
+        return Err(if route.otherwise.is_some() {
+            Failure::Here
+        } else {
+            ours(Reason::ProxyLoop, "Proxying loops to itself".into())
+        });
+    }
+    let settings = session.settings();
+    let target = Target {
+        place: Place::Tcp { addresses: &addresses, source: route.source },
+        tls: route.tls,
+        name: &route.host,
+        timeout: route.timeout.unwrap_or(settings.proxy_timeout),
+    };
+    let errand = || Errand {
+        user: route.user.clone(),
+        master: route.master.clone(),
+        password: route.password.clone(),
+        mechanism: route.mechanism.clone(),
+        starttls: route.tls.start == TlsStart::Command,
+        client_knows_capability: session.client_knows_capability(),
+    };
+    reach(session, &target, &errand).await
+}
+
+/// Tries a backend until it has answered the login, the time is up or trying again is useless.
+pub(crate) async fn reach(
+    session: &Session,
+    target: &Target<'_>,
+    errand: &(dyn Fn() -> Errand + Sync),
+) -> Result<Backend, Failure> {
+    let deadline = Instant::now() + target.timeout;
+    let mut tries = 0;
+    loop {
+        let (failure, retry) = match handshake::once(session, target, errand(), deadline).await {
+            Ok(backend) => return Ok(backend),
+            Err(failure) => failure,
+        };
+        tries += 1;
+        let again = Instant::now() + RETRY_PAUSE;
+        if !retry || tries > session.settings().proxy_max_reconnects || again >= deadline {
+            return Err(failure);
+        }
+        tokio::time::sleep_until(again).await;
+    }
+}

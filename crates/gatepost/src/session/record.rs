@@ -1,0 +1,368 @@
+//! What the log says of a login: one line each, with its verdict, its stable reason code and
+//! whoever was asked. Lines of failed guesses keep the shape that log watchers know.
+
+use std::time::Instant;
+
+use auth::request::{Facts, Identity, Peer, Transport};
+use auth::trace::{Outcome, Reason, Step, Trace};
+use auth::verdict::{Decision, Referral, Refusal, Route, Verdict};
+use wire::{BackRefusal, Rejected};
+
+use super::Session;
+use super::login::seconds;
+use crate::gate::{Deciding, Shared};
+use crate::log::{Level, Record, value};
+use crate::relay::{self, Side};
+
+/// A login that has come to its end.
+pub(super) struct Ended<'a> {
+    /// The mechanism used.
+    pub(super) mechanism: &'a str,
+    /// Whose it was.
+    pub(super) identity: &'a Identity,
+    /// How it came about.
+    pub(super) trace: &'a Trace,
+    /// When it began.
+    pub(super) begun: Instant,
+    /// The backend it led to, `host:port`.
+    pub(super) backend: Option<String>,
+}
+
+pub(super) fn admitted(session: &Session, ended: &Ended<'_>) {
+    write(session, ended, Level::Info, "Login", "admitted", Reason::Admitted);
+}
+
+pub(super) fn proxied(session: &Session, ended: &Ended<'_>, route: &Route) {
+    let mut text = format!(
+        "proxy({},{}): Started proxying to <{}>",
+        value(&ended.identity.user),
+        ended.backend.as_deref().unwrap_or_default(),
+        value(&route.host),
+    );
+    if route.user != ended.identity.user {
+        text += &format!(" as user {}", value(&route.user));
+    }
+    if let Some(master) = &route.master {
+        text += &format!(" (master {})", value(master));
+    }
+    text += &format!(" ({} secs)", seconds(ended.begun));
+    write(session, ended, Level::Info, &text, "proxied", Reason::Proxied);
+}
+
+pub(super) fn referred(session: &Session, ended: &Ended<'_>, referral: &Referral) {
+    let text = format!("Login referred to <{}> as user {}", value(&referral.host), value(&referral.user));
+    write(session, ended, Level::Info, &text, "referred", Reason::Referred);
+}
+
+pub(super) fn refused(session: &Session, ended: &Ended<'_>, refusal: &Refusal) {
+    let reason = refusal.reason;
+    let text = match kind(reason) {
+        // The shape that fail2ban and its kin look for: only where a password may have been guessed.
+        Kind::Guess => format!(
+            "Aborted login (auth failed, {} attempts in {} secs)",
+            session.failures,
+            session.started.elapsed().as_secs()
+        ),
+        Kind::Policy => format!("Login refused ({})", reason.code()),
+        Kind::Temporary => format!("Login failed temporarily ({})", reason.code()),
+    };
+    let level = if kind(reason) == Kind::Temporary { Level::Error } else { Level::Info };
+    write(session, ended, level, &text, "refused", reason);
+}
+
+pub(super) fn proxy_failed(session: &Session, ended: &Ended<'_>, why: &str) {
+    let text = format!(
+        "proxy({},{}): {}",
+        value(&ended.identity.user),
+        ended.backend.as_deref().unwrap_or_default(),
+        value(why)
+    );
+    session.say(Level::Error, format!("{text}: session=<{}>", value(&session.id)));
+}
+
+pub(super) fn admit_failed(session: &Session, ended: &Ended<'_>, why: &str) {
+    let text = format!("local({}): {}", value(&ended.identity.user), value(why));
+    session.say(Level::Error, format!("{text}: session=<{}>", value(&session.id)));
+}
+
+/// The backend said no. After our own check had said yes this is not a wrong password, and the line
+/// says so.
+pub(super) fn backend_refused(session: &Session, ended: &Ended<'_>, text: &[u8], refusal: BackRefusal) {
+    let said = value(&String::from_utf8_lossy(text));
+    let what = match refusal {
+        BackRefusal::Credentials => "Login rejected by the backend, though it was right here",
+        BackRefusal::Coded => "Login refused by the backend",
+        BackRefusal::Temporary => "Login refused by the backend for now",
+    };
+    let text = format!(
+        "proxy({},{}): {what}: {said}",
+        value(&ended.identity.user),
+        ended.backend.as_deref().unwrap_or_default()
+    );
+    write(session, ended, Level::Info, &text, "refused", Reason::BackendRefused);
+}
+
+pub(super) fn rejected(session: &Session, rejected: Rejected) {
+    let why = match rejected {
+        Rejected::Plaintext => "tried to use disallowed plaintext auth",
+        Rejected::TlsRequired => "tried to log in before TLS, which is required",
+        Rejected::Mechanism => "tried to use a mechanism that is not offered",
+        Rejected::Base64 => "sent an initial response that is not base64",
+    };
+    let text = format!("Aborted login ({why}): {}", place(&session.peer, &session.id, None));
+    session.say(Level::Info, text);
+}
+
+pub(super) fn disconnected(session: &Session, why: &str) {
+    let tries = match session.failures {
+        0 => "no auth attempts".to_owned(),
+        n => format!("{n} failed attempts"),
+    };
+    let text = format!(
+        "Disconnected: {} ({tries} in {} secs): {}",
+        value(why),
+        session.started.elapsed().as_secs(),
+        place(&session.peer, &session.id, None)
+    );
+    session.say(Level::Info, text);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Guess,
+    Policy,
+    Temporary,
+}
+
+/// What sort of "no" a reason is.
+fn kind(reason: Reason) -> Kind {
+    match reason {
+        Reason::UnknownUser
+        | Reason::WrongPassword
+        | Reason::NoPassword
+        | Reason::BadUsername
+        | Reason::BadPassword
+        | Reason::BadResponse
+        | Reason::NoMaster
+        | Reason::NotAuthorized
+        | Reason::Denied
+        | Reason::Disabled
+        | Reason::Fail => Kind::Guess,
+        Reason::Admitted
+        | Reason::Proxied
+        | Reason::Referred
+        | Reason::AllowNets
+        | Reason::Expired
+        | Reason::Nologin
+        | Reason::ChainRule
+        | Reason::Aborted
+        | Reason::BackendRefused
+        | Reason::TooManyConnections => Kind::Policy,
+        Reason::LookupFailed
+        | Reason::Busy
+        | Reason::NoAuthenticator
+        | Reason::DelayUntil
+        | Reason::ProxyNoHost
+        | Reason::ProxyNoPassword
+        | Reason::ProxyLoop
+        | Reason::BackendDown
+        | Reason::BackendFault
+        | Reason::NoLocalService
+        | Reason::UserdbUnknown
+        | Reason::UserdbFailed => Kind::Temporary,
+    }
+}
+
+fn write(session: &Session, ended: &Ended<'_>, level: Level, text: &str, verdict: &str, reason: Reason) {
+    let deciding = session.deciding();
+    let facts = session.facts(ended.mechanism);
+    let service = session.protocol.login_service;
+    login(session.shared(), service, &deciding, &facts, ended, level, text, verdict, reason);
+}
+
+/// A login asked about on the auth socket.
+pub(super) fn answered(
+    shared: &Shared,
+    deciding: &Deciding,
+    facts: &Facts,
+    decision: &Decision,
+    begun: Instant,
+) {
+    let ended = Ended {
+        mechanism: &facts.mechanism,
+        identity: &decision.identity,
+        trace: &decision.trace,
+        begun,
+        backend: None,
+    };
+    let (level, text, verdict, reason) = match &decision.verdict {
+        Verdict::Admit(_) => (Level::Info, "Auth succeeded".to_owned(), "admitted", Reason::Admitted),
+        Verdict::Proxy(_) => (Level::Info, "Auth succeeded".to_owned(), "proxied", Reason::Proxied),
+        Verdict::Refer(_) => (Level::Info, "Auth referred".to_owned(), "referred", Reason::Referred),
+        Verdict::Refuse(refusal) => {
+            let level = if kind(refusal.reason) == Kind::Temporary { Level::Error } else { Level::Info };
+            let text = format!("Auth refused ({})", refusal.reason.code());
+            (level, text, "refused", refusal.reason)
+        }
+    };
+    let text = format!("{text}: service={}", value(&facts.service));
+    login(shared, "auth", deciding, facts, &ended, level, &text, verdict, reason);
+}
+
+/// The login's one line, and before it what the databases had to say.
+#[expect(clippy::too_many_arguments, reason = "one call each for the two kinds of asker")]
+fn login(
+    shared: &Shared,
+    service: &str,
+    deciding: &Deciding,
+    facts: &Facts,
+    ended: &Ended<'_>,
+    level: Level,
+    text: &str,
+    verdict: &str,
+    reason: Reason,
+) {
+    notes(shared, deciding, facts, ended.identity, ended.trace);
+    let asked = asked(deciding, ended.trace);
+    let time = seconds(ended.begun);
+    let line = format!(
+        "{text}: user=<{}>, method={}, {}",
+        value(&ended.identity.user),
+        ended.mechanism,
+        place(&facts.peer, &facts.session, Some((verdict, reason, &asked, &time)))
+    );
+    let peer = &facts.peer;
+    let address = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
+    shared.log.record(Record {
+        level,
+        service: service.to_owned(),
+        text: line,
+        values: vec![
+            ("event", "login".into()),
+            ("verdict", verdict.into()),
+            ("reason", reason.code().into()),
+            ("user", ended.identity.user.clone()),
+            ("original_user", ended.identity.original.clone()),
+            ("master_user", ended.identity.master.clone().unwrap_or_default()),
+            ("mechanism", ended.mechanism.into()),
+            ("protocol", facts.service.clone()),
+            ("remote_ip", address(peer.remote)),
+            ("remote_port", peer.remote_port.to_string()),
+            ("local_ip", address(peer.local)),
+            ("local_port", peer.local_port.to_string()),
+            ("tls", (peer.transport == Transport::Tls).to_string()),
+            ("databases", asked),
+            ("backend", ended.backend.clone().unwrap_or_default()),
+            ("session", facts.session.clone()),
+            ("seconds", time),
+        ],
+    });
+}
+
+/// Addresses, protection, verdict and session id; the session id comes last.
+fn place(peer: &Peer, session: &str, verdict: Option<(&str, Reason, &str, &str)>) -> String {
+    let address = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
+    let mut text = format!("rip={}, lip={}", address(peer.remote), address(peer.local));
+    match peer.transport {
+        Transport::Tls => text += ", TLS",
+        Transport::Trusted => text += ", secured",
+        Transport::Plain => {}
+    }
+    if let Some((verdict, reason, asked, time)) = verdict {
+        text += &format!(", verdict={verdict}, reason={}, asked={asked}, time={time}", reason.code());
+    }
+    text + &format!(", session=<{}>", value(session))
+}
+
+/// Every database that was asked and what it said: `passwd-file:unknown,sql:ok`.
+pub(super) fn asked(deciding: &Deciding, trace: &Trace) -> String {
+    let mut words = Vec::new();
+    for step in trace.steps() {
+        if let Step::Answered { passdb, outcome } = step {
+            words.push(format!("{}:{}", name(deciding, *passdb), word(*outcome)));
+        }
+    }
+    if words.is_empty() { "none".into() } else { words.join(",") }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Next => "next",
+        Outcome::Unknown => "unknown",
+        Outcome::Mismatch => "mismatch",
+        Outcome::Disabled => "disabled",
+        Outcome::Expired => "expired",
+        Outcome::Failed => "failed",
+    }
+}
+
+/// A database's name for people: its block's, or its driver's.
+fn name(deciding: &Deciding, passdb: usize) -> String {
+    match deciding.engine.link(passdb) {
+        Some(link) => link.settings.name.clone().unwrap_or_else(|| link.settings.driver.clone()),
+        None => "auth".into(),
+    }
+}
+
+/// Faults of data and configuration always, the rest with `auth_verbose`.
+pub(super) fn notes(shared: &Shared, deciding: &Deciding, facts: &Facts, identity: &Identity, trace: &Trace) {
+    let verbose = deciding.engine.settings().verbose;
+    let remote = facts.peer.remote.map(|ip| ip.to_string()).unwrap_or_default();
+    let say = |level, passdb: usize, text: &str| {
+        let line = format!(
+            "{}({},{remote},<{}>): {}",
+            name(deciding, passdb),
+            value(&identity.original),
+            value(&facts.session),
+            value(text)
+        );
+        shared.log.say(level, "auth", line);
+    };
+    for step in trace.steps() {
+        match step {
+            Step::Note { passdb, fault: true, text } => say(Level::Error, *passdb, text),
+            Step::Note { passdb, fault: false, text } if verbose => say(Level::Info, *passdb, text),
+            Step::Answered { passdb, outcome: Outcome::Unknown } if verbose => {
+                say(Level::Info, *passdb, "unknown user");
+            }
+            Step::Answered { passdb, outcome: Outcome::Mismatch } if verbose => {
+                say(Level::Info, *passdb, "Password mismatch");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What is kept of a session while it is relayed, to say how it ended.
+pub(super) struct Farewell {
+    shared: std::sync::Arc<Shared>,
+    service: &'static str,
+    line: Box<str>,
+}
+
+impl Farewell {
+    pub(super) fn new(session: &Session, user: &str, backend: &str) -> Self {
+        let line =
+            format!("user=<{}>, backend={backend}, {}", value(user), place(&session.peer, &session.id, None));
+        Self {
+            shared: std::sync::Arc::clone(&session.gate.shared),
+            service: session.protocol.login_service,
+            line: line.into(),
+        }
+    }
+
+    pub(super) fn log(&self, ended: &relay::Ended) {
+        let why = match (ended.by, &ended.error) {
+            (Side::Client, None) => "Connection closed by the client".to_owned(),
+            (Side::Backend, None) => "Connection closed by the backend".to_owned(),
+            (Side::Gate, None) => "Shutting down".to_owned(),
+            (Side::Client, Some(error)) => format!("Connection to the client lost: {error}"),
+            (Side::Backend, Some(error)) => format!("Connection to the backend lost: {error}"),
+            (Side::Gate, Some(error)) => format!("Ended: {error}"),
+        };
+        let text =
+            format!("Disconnected: {why} in={} out={}: {}", ended.to_backend, ended.to_client, self.line);
+        self.shared.log.say(Level::Info, self.service, text);
+    }
+}

@@ -1,0 +1,142 @@
+//! Who is here: a count of sessions, and per user, address and protocol those that the limit
+//! `mail_max_userip_connections` is about.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::gate::Shared;
+use crate::relay::Halt;
+
+/// Whose sessions are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Owner {
+    user: String,
+    remote: Option<IpAddr>,
+    protocol: &'static str,
+}
+
+/// How far the server is on its way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Serving.
+    #[default]
+    Up,
+    /// No new connections; logins in progress may finish, everything else ends.
+    Closing,
+    /// Everything ends now.
+    Down,
+}
+
+/// Everybody who is connected.
+pub struct Sessions {
+    owners: Mutex<HashMap<Owner, u32>>,
+    phase: watch::Sender<Phase>,
+    open: Arc<Mutex<HashMap<u64, Halt>>>,
+    next: AtomicU64,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            owners: Mutex::default(),
+            phase: watch::Sender::new(Phase::Up),
+            open: Arc::default(),
+            next: AtomicU64::new(1),
+        }
+    }
+}
+
+/// A connection that counts as long as this lives.
+#[derive(Debug)]
+pub struct Present {
+    open: Arc<Mutex<HashMap<u64, Halt>>>,
+    id: u64,
+    halt: Halt,
+}
+
+impl Present {
+    /// Ends the session from outside.
+    pub fn halt(&self) -> Halt {
+        self.halt.clone()
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        lock(&self.open).remove(&self.id);
+    }
+}
+
+/// The maps here are whole at every step, so a panic elsewhere leaves them usable.
+fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A user's session that counts towards their limit as long as this lives.
+pub struct Place {
+    shared: Arc<Shared>,
+    owner: Owner,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut owners = lock(&self.shared.sessions.owners);
+        if let Some(count) = owners.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                owners.remove(&self.owner);
+            }
+        }
+    }
+}
+
+impl Sessions {
+    /// Counts a connection.
+    pub fn enter(&self) -> Present {
+        let (id, halt) = (self.next.fetch_add(1, Ordering::Relaxed), Halt::new());
+        lock(&self.open).insert(id, halt.clone());
+        Present { open: Arc::clone(&self.open), id, halt }
+    }
+
+    /// How many connections there are.
+    pub fn open(&self) -> usize {
+        lock(&self.open).len()
+    }
+
+    /// Takes a place for a user's session, unless they have `limit` already (0: no limit).
+    pub fn place(
+        shared: &Arc<Shared>,
+        user: &str,
+        remote: Option<IpAddr>,
+        protocol: &'static str,
+        limit: u32,
+    ) -> Option<Place> {
+        let owner = Owner { user: user.to_owned(), remote, protocol };
+        let mut owners = lock(&shared.sessions.owners);
+        let count = owners.entry(owner.clone()).or_insert(0);
+        if limit != 0 && *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Place { shared: Arc::clone(shared), owner })
+    }
+
+    /// Watches the server's way out.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Moves the server on its way out.
+    pub fn advance(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+        if phase == Phase::Down {
+            for halt in lock(&self.open).values() {
+                halt.stop();
+            }
+        }
+    }
+}
