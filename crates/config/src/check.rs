@@ -381,20 +381,15 @@ fn certificates(config: &Config, problems: &mut Vec<Problem>) {
     for block in config.written().iter().filter(|block| concerns_logins(&block.filter)) {
         let said = |name: &str| block.settings.get(name);
         let settings = config.resolved(&block.filter);
-        for (cert, has_cert, key, has_key) in [
-            ("ssl_cert", settings.tls.cert.is_some(), "ssl_key", settings.tls.key.is_some()),
-            ("ssl_alt_cert", settings.tls.alt_cert.is_some(), "ssl_alt_key", settings.tls.alt_key.is_some()),
-            (
-                "ssl_client_cert",
-                settings.tls.client_cert.is_some(),
-                "ssl_client_key",
-                settings.tls.client_key.is_some(),
-            ),
+        let tls = &settings.tls;
+        for (cert, key, alone) in [
+            ("ssl_cert", "ssl_key", tls.cert.is_some() && tls.key.is_none()),
+            ("ssl_alt_cert", "ssl_alt_key", tls.alt_cert.is_some() && tls.alt_key.is_none()),
+            ("ssl_client_cert", "ssl_client_key", tls.client_cert.is_some() && tls.client_key.is_none()),
         ] {
-            let (set, missing) = if has_cert { (cert, key) } else { (key, cert) };
-            if has_cert != has_key && said(set).is_some() {
-                let text = format!("{set}: it needs {missing} beside it");
-                problems.push(at(said(set), Severity::Error, text).hint(format!("set {missing}")));
+            if alone && said(cert).is_some() {
+                let text = format!("{cert}: it needs {key} beside it");
+                problems.push(at(said(cert), Severity::Error, text).hint(format!("set {key}")));
             }
         }
         if settings.ssl == SslMode::Required && said("ssl").is_some() && !certificate_anywhere(config) {

@@ -335,10 +335,18 @@ impl Parser {
     }
 
     fn problem(&mut self, problem: Problem) {
-        if self.parsed.problems.len() < MAX_PROBLEMS {
-            self.parsed.problems.push(problem);
+        match self.parsed.problems.len() {
+            MAX_PROBLEMS => self.parsed.problems.push(too_many_problems(problem.place)),
+            many if many > MAX_PROBLEMS => {}
+            _ => self.parsed.problems.push(problem),
         }
     }
+}
+
+/// The last problem when there are more: an error, as what was not told may have been one.
+pub(crate) fn too_many_problems(place: Option<Place>) -> Problem {
+    let text = format!("more than {MAX_PROBLEMS} problems, the others are not told");
+    Problem { severity: Severity::Error, place, text, hint: None }
 }
 
 /// A block as one would write it: `passdb`, `service auth`.

@@ -44,8 +44,12 @@ pub(crate) struct Said {
 
 /// Reads the tree. The first block is the one without filter.
 pub(crate) fn read(nodes: &[Node]) -> (Vec<Block>, Vec<Problem>) {
-    let mut reader =
-        Reader { blocks: vec![Block::default()], problems: Vec::new(), ignored: BTreeSet::new() };
+    let mut reader = Reader {
+        blocks: vec![Block::default()],
+        problems: Vec::new(),
+        full: false,
+        ignored: BTreeSet::new(),
+    };
     reader.nodes(nodes, &[0]);
     if !reader.ignored.is_empty() {
         let names: Vec<String> = reader.ignored.into_iter().collect();
@@ -105,6 +109,8 @@ const OTHER_SERVICES: &[&str] = &[
 struct Reader {
     blocks: Vec<Block>,
     problems: Vec<Problem>,
+    /// Whether there are more problems than are told.
+    full: bool,
     /// What was used and has no effect.
     ignored: BTreeSet<String>,
 }
@@ -113,7 +119,7 @@ impl Reader {
     /// Nodes inside the filter blocks `path`, outermost first.
     fn nodes(&mut self, nodes: &[Node], path: &[usize]) {
         for node in nodes {
-            if self.problems.len() >= MAX_PROBLEMS {
+            if self.is_full(place_of(node)) {
                 return;
             }
             match node {
@@ -124,6 +130,15 @@ impl Reader {
                 Node::Section(section) => self.section(section, path),
             }
         }
+    }
+
+    /// Whether there are so many problems that reading on would tell nothing.
+    fn is_full(&mut self, place: &Place) -> bool {
+        if !self.full && self.problems.len() >= MAX_PROBLEMS {
+            self.full = true;
+            self.problems.push(syntax::too_many_problems(Some(place.clone())));
+        }
+        self.full
     }
 
     fn setting(&mut self, setting: &Setting, path: &[usize]) {
@@ -380,7 +395,7 @@ impl Reader {
             self.ignored.insert(format!("{} {{}}", kind.name));
         }
         for node in &section.nodes {
-            if self.problems.len() >= MAX_PROBLEMS {
+            if self.is_full(place_of(node)) {
                 return;
             }
             match node {
@@ -486,6 +501,13 @@ impl Reader {
 
     fn error(&mut self, place: &Place, text: impl Into<String>, hint: Option<String>) {
         self.problems.push(Problem { hint, ..Problem::error(place, text) });
+    }
+}
+
+fn place_of(node: &Node) -> &Place {
+    match node {
+        Node::Setting(setting) => &setting.place,
+        Node::Section(section) => &section.place,
     }
 }
 
