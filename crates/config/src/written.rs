@@ -365,13 +365,24 @@ impl Reader {
         context: &str,
         path: &[usize],
     ) {
-        let known = groups.iter().position(|group| {
-            !kind.accumulates && group.kind.name == kind.name && group.name == section.name
+        // Merged by the name they call themselves, if they do.
+        let own_name = own_name_key(kind);
+        let named = section.nodes.iter().rev().find_map(|node| match node {
+            Node::Setting(Setting { name, value: Raw::Plain(own) | Raw::Quoted(own), .. })
+                if Some(name.as_str()) == own_name =>
+            {
+                Some(own)
+            }
+            _ => None,
         });
+        let name = named.unwrap_or(&section.name).as_str();
+        let known = groups
+            .iter()
+            .position(|group| !kind.accumulates && group.kind.name == kind.name && group.name == name);
         let index = known.unwrap_or_else(|| {
             groups.push(Group {
                 kind,
-                name: section.name.clone(),
+                name: name.to_owned(),
                 place: section.place.clone(),
                 settings: BTreeMap::new(),
                 groups: Vec::new(),
@@ -380,11 +391,11 @@ impl Reader {
             groups.len() - 1
         });
         let mut counts = kind.standing == Standing::Honoured;
-        if kind.name == "service" && !SERVICES.contains(&section.name.as_str()) {
+        if kind.name == "service" && !SERVICES.contains(&name) {
             counts = false;
-            self.other_service(section);
+            self.other_service(name, &section.place);
         }
-        let context = match section.name.as_str() {
+        let context = match name {
             "" => format!("{context}{}: ", kind.name),
             name => format!("{context}{} {name}: ", kind.name),
         };
@@ -399,6 +410,7 @@ impl Reader {
                 return;
             }
             match node {
+                Node::Setting(setting) if Some(setting.name.as_str()) == own_name => {}
                 Node::Setting(setting) => {
                     let Some((row, said)) = self.inner_setting(setting, kind, &context, path) else {
                         groups[index].faulty = true;
@@ -429,14 +441,13 @@ impl Reader {
     }
 
     /// A service without effect, which the original may not have either.
-    fn other_service(&mut self, section: &Section) {
-        let name = section.name.as_str();
+    fn other_service(&mut self, name: &str, place: &Place) {
         if OTHER_SERVICES.contains(&name) {
             self.ignored.insert(format!("service {name} {{}}"));
         } else {
             let hint = nearest(name, SERVICES.iter().chain(OTHER_SERVICES).copied());
             let text = format!("service {name}: there is no such service");
-            self.problems.push(Problem { hint, ..Problem::warning(&section.place, text) });
+            self.problems.push(Problem { hint, ..Problem::warning(place, text) });
         }
     }
 
@@ -501,6 +512,15 @@ impl Reader {
 
     fn error(&mut self, place: &Place, text: impl Into<String>, hint: Option<String>) {
         self.problems.push(Problem { hint, ..Problem::error(place, text) });
+    }
+}
+
+/// The setting by which a section may give itself a name instead of in its first line.
+fn own_name_key(kind: &SectionKind) -> Option<&'static str> {
+    match kind.name {
+        "fifo_listener" | "unix_listener" => Some("path"),
+        "inet_listener" | "mailbox" | "namespace" | "service" => Some("name"),
+        _ => None,
     }
 }
 

@@ -304,3 +304,22 @@ fn server_settings_in_a_block_are_told_unless_the_block_is_for_another_program()
          (move it out of the block)"],
     );
 }
+
+#[test]
+fn a_file_for_dovecot_2_4_is_told_apart_at_once() {
+    says(
+        "dovecot_config_version = 2.4.0\nauth_allow_cleartext = yes\n",
+        &["dovecot.conf:1: dovecot_config_version: the syntax of Dovecot 2.4 is not read in this version \
+         (write the file for Dovecot 2.3)"],
+    );
+}
+
+#[test]
+fn a_listener_may_name_itself_inside_its_block() {
+    adds("service imap-login {\n  inet_listener {\n    name = imap\n    port = 1143\n  }\n}", &[]);
+    adds("service auth {\n  unix_listener {\n    path = auth-client\n  }\n}", &[]);
+    adds(
+        "service auth {\n  unix_listener {\n  }\n}",
+        &["dovecot.conf:2: service auth: unix_listener: which path? (write unix_listener PATH {)"],
+    );
+}

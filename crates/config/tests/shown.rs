@@ -1,6 +1,11 @@
 //! Writing a configuration back.
 
+use gatepost_config::rows::auth::AuthSettings;
+use gatepost_config::rows::login::LoginSettings;
+use gatepost_config::rows::server::ServerSettings;
+use gatepost_config::rows::service::ServiceSettings;
 use gatepost_config::show::{Show, reference};
+use gatepost_config::value::Place;
 use gatepost_config::{Config, ConnectionKey, Loaded, load_text};
 
 const CHANGED: Show = Show { only_changed: true, secrets: true };
@@ -56,31 +61,32 @@ fn what_differs_from_the_defaults_is_shown_as_doveconf_shows_it() {
     assert_eq!(shown, expected);
 }
 
-/// Everything a configuration resolves to for a few connections.
-fn resolved(config: &Config) -> String {
-    let mut out = format!("{:#?}", config.server());
-    for service in config.services() {
-        let mut service = service.clone();
-        service.inet.iter_mut().for_each(|listener| listener.place = Default::default());
-        service.unix.iter_mut().for_each(|listener| listener.place = Default::default());
-        out += &format!("{service:#?}");
+/// Everything a configuration resolves to for a few connections, places left out.
+fn resolved(
+    config: &Config,
+) -> (ServerSettings, Vec<ServiceSettings>, Vec<AuthSettings>, Vec<LoginSettings>) {
+    let mut services = config.services().to_vec();
+    for service in &mut services {
+        service.inet.iter_mut().for_each(|listener| listener.place = Place::default());
+        service.unix.iter_mut().for_each(|listener| listener.place = Place::default());
     }
+    let (mut auths, mut logins) = (Vec::new(), Vec::new());
     for protocol in ["imap", "pop3", "smtp"] {
         let mut auth = (*config.auth(protocol)).clone();
-        auth.passdbs.iter_mut().for_each(|passdb| passdb.place = Default::default());
-        auth.userdbs.iter_mut().for_each(|userdb| userdb.place = Default::default());
-        out += &format!("{auth:#?}");
+        auth.passdbs.iter_mut().for_each(|passdb| passdb.place = Place::default());
+        auth.userdbs.iter_mut().for_each(|userdb| userdb.place = Place::default());
+        auths.push(auth);
         for remote in ["10.2.0.1", "192.0.2.1"] {
             for local_name in [None, Some("imap.example.org")] {
                 for local in ["192.0.2.7", "192.0.2.8"] {
                     let (local, remote) = (local.parse().ok(), remote.parse().ok());
                     let key = ConnectionKey { protocol, local, remote, local_name };
-                    out += &format!("{:#?}", config.connection(&key));
+                    logins.push((*config.connection(&key)).clone());
                 }
             }
         }
     }
-    out
+    (config.server().clone(), services, auths, logins)
 }
 
 #[test]
@@ -151,6 +157,16 @@ fn secrets_are_only_shown_when_asked_for() {
     );
     let all = CHANGED.text(&config);
     assert_eq!(all.matches("sesame").count(), 4, "{all}");
+}
+
+#[test]
+fn secrets_do_not_show_when_settings_are_printed_for_debugging() {
+    let text = "ssl_cert = </c\nssl_key = sesame\nssl_key_password = sesame\nprotocols = imap\n\
+                passdb {\n  driver = static\n  args = password=sesame\n  override_fields = pass=sesame\n}\n";
+    let config = config(load_text("x", text));
+    let key = ConnectionKey { protocol: "imap", local: None, remote: None, local_name: None };
+    let printed = format!("{config:?} {:?} {:?}", config.connection(&key), config.auth("imap"));
+    assert!(!printed.contains("sesame"), "{printed}");
 }
 
 #[test]
