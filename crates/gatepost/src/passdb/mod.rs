@@ -54,8 +54,11 @@ pub struct Driver {
     /// It gives stored passwords, so challenge mechanisms work.
     pub has_credentials: bool,
     /// Opens the database of one `passdb { }` block.
-    open: fn(&PassdbSettings, &Resources) -> Result<Box<dyn Passdb>, String>,
+    open: Open,
 }
+
+/// Opens a driver's database. The error names thing, place and next step.
+type Open = fn(&PassdbSettings, &Resources) -> Result<Box<dyn Passdb>, String>;
 
 /// All drivers of this version.
 pub const DRIVERS: [Driver; 4] = [

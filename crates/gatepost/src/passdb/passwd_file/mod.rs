@@ -12,12 +12,13 @@ use std::sync::Arc;
 use auth::expand::Template;
 use auth::passdb::{Answer, Lookup, Passdb};
 use auth::request::Request;
+use auth::scheme::StoredHash;
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
 pub use source::Files;
 
-use super::{Draft, Level, Log, Resources, Snapshot, first_error, record};
+use super::{Draft, Level, Log, Resources, Snapshot, first_error};
 use location::{Located, Location};
 use source::Source;
 pub(crate) use table::Column;
@@ -43,15 +44,14 @@ impl Passdb for PasswdFile {
 }
 
 fn answer(users: &Users, entry: &Entry<'_>, request: &Request<'_>) -> Result<Answer, String> {
-    if entry.source.serves_userdb() {
-        if let Err(fault) = entry.ids() {
-            (users.log)(Level::Error, &entry.message(&fault));
-            return Ok(Answer::Unknown);
-        }
+    if entry.source.serves_userdb()
+        && let Err(fault) = entry.ids()
+    {
+        (users.log)(Level::Error, &entry.message(&fault));
+        return Ok(Answer::Unknown);
     }
     let password = entry.line.column(Column::Password).unwrap_or_default();
-    let stored = record::stored(password.to_vec(), &users.scheme).map_err(|fault| entry.message(&fault))?;
-    let mut draft = Draft::new(Some(stored));
+    let mut draft = Draft::new(Some(StoredHash::parse(password, &users.scheme)));
     entry.fields(request, |name, value| draft.add(name, value, &users.scheme))?;
     if draft.password_repeated {
         (users.log)(Level::Error, &entry.message("the line has a second password, which is not used"));
