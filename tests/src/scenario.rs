@@ -156,6 +156,8 @@ pub enum Action {
     Hear(String),
     /// `S(close)`: the subject must hang up.
     HearEnd,
+    /// `W(users): line`: a line is added to a data file, and long enough is waited that the subject can notice.
+    Append(String, String),
     /// `B…`: a turn of the fake backend with this name.
     Backend(String, BackendAction),
 }
@@ -263,9 +265,11 @@ fn open(header: &str, line: usize) -> Result<Section, String> {
         }
         None => (None, header),
     };
-    if let Some(name) = what.strip_prefix("sql ") {
-        let text = String::new();
-        return Ok(Section::File(DataFile { name: name.to_owned(), database: true, only, text }));
+    for (prefix, database) in [("sql ", true), ("file ", false)] {
+        if let Some(name) = what.strip_prefix(prefix) {
+            let text = String::new();
+            return Ok(Section::File(DataFile { name: name.to_owned(), database, only, text }));
+        }
     }
     let (place, from) = match what.split_once(" from ") {
         Some((place, address)) => {
@@ -332,6 +336,10 @@ fn turn(dialogue: &mut Dialogue, line: &str, number: usize) -> Result<(), String
     let action = match mark {
         "C:" => Action::Say(text),
         "C(raw):" => Action::SayRaw(text),
+        _ if mark.starts_with("W(") => {
+            let name = mark.trim_start_matches("W(").trim_end_matches("):");
+            Action::Append(name.to_owned(), text)
+        }
         "C(starttls)" => Action::StartTls,
         "C(close)" => Action::HangUp,
         "S:" => Action::Hear(text),

@@ -1,6 +1,11 @@
 //! Holds one dialogue with a running subject and says at the first difference what was expected and what came.
 
 use crate::backend::Backend;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::thread::sleep;
+use std::time::Duration;
+
 use crate::scenario::{Action, BackendAction, Dialogue, Door, Step, Subject};
 use crate::stream::{Heard, Stream};
 use crate::subject::Running;
@@ -109,6 +114,16 @@ impl Talk<'_> {
                 let heard = self.stream()?.line();
                 self.stream = None;
                 self.compare_end("S(close)", &heard)
+            }
+            Action::Append(name, text) => {
+                let mut line = self.names.expand(text)?;
+                self.note(&format!("W({name}):"), &line);
+                line.push(b'\n');
+                let file = OpenOptions::new().append(true).open(place.file(name));
+                file.and_then(|mut file| file.write_all(&line)).map_err(|e| format!("{name}: {e}"))?;
+                // Files are looked at once a second at most, and their times have whole seconds.
+                sleep(Duration::from_millis(2_100));
+                Ok(())
             }
             Action::Backend(name, action) => self.backend_step(place.backend(name)?, action),
         }
