@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,8 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::local::LocalMail;
-use crate::scenario::{Door, Scenario, Subject};
-use crate::stream::PATIENCE;
+use crate::scenario::{Scenario, Subject};
+use crate::stream::{Heard, PATIENCE, Stream};
 use crate::workplace::Workplace;
 use crate::{dovecot, gatepost};
 
@@ -48,10 +47,16 @@ impl Running {
         Ok(running)
     }
 
+    /// The auth socket says its last greeting line only when logins can be answered; the ports must be open too.
     fn wait_until_ready(&mut self, scenario: &Scenario) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let doors: Vec<Door> = scenario.dialogues.iter().map(|dialogue| dialogue.door).collect();
-        while !doors.iter().all(|&door| self.accepts(door)) {
+        let ports: Vec<u16> = scenario
+            .dialogues
+            .iter()
+            .filter_map(|dialogue| dialogue.door.port_name())
+            .map(|name| self.place.port(name))
+            .collect::<Result<_, _>>()?;
+        while !self.auth_is_ready() || !ports.iter().all(|&port| is_open(port)) {
             if let Some(status) = self.process.try_wait().map_err(|e| e.to_string())? {
                 return Err(format!("did not start: {status}"));
             }
@@ -63,13 +68,16 @@ impl Running {
         Ok(())
     }
 
-    fn accepts(&self, door: Door) -> bool {
-        match door.port_name() {
-            Some(name) => self
-                .place
-                .port(name)
-                .is_ok_and(|port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()),
-            None => UnixStream::connect(self.place.file("run/auth-client")).is_ok(),
+    fn auth_is_ready(&self) -> bool {
+        let Ok(mut socket) = Stream::connect_unix(&self.place.file("run/auth-client")) else {
+            return false;
+        };
+        loop {
+            match socket.line() {
+                Heard::Line(line) if line == b"DONE" => return true,
+                Heard::Line(_) => {}
+                Heard::End(_) | Heard::Silence(_) => return false,
+            }
         }
     }
 
@@ -86,6 +94,10 @@ impl Running {
         }
         out
     }
+}
+
+fn is_open(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 impl Drop for Running {

@@ -12,6 +12,9 @@ use crate::subject::Running;
 use crate::text::Names;
 use crate::workplace::{self, Workplace, own_address};
 
+/// Characters of a line that a report shows.
+const LONGEST_SHOWN: usize = 600;
+
 /// A line number of a scenario and what the subject said instead of what stands there.
 pub type Correction = (usize, String);
 
@@ -59,7 +62,7 @@ impl Talk<'_> {
         }
         let mut steps = dialogue.steps.iter().filter(|step| step.only.is_none_or(|only| only == subject));
         if let Some(greeting) = dialogue.door.greeting()
-            && matches!(dialogue.steps.first(), Some(Step { action: Action::Say(_), .. }))
+            && matches!(dialogue.steps.first(), Some(Step { action: Action::Say(_) | Action::SayRaw(_), .. }))
         {
             let heard = self.stream()?.line();
             self.compare("S:", &format!("{greeting}…"), &heard)?;
@@ -241,12 +244,17 @@ fn differs(expected: &str, heard: &Heard) -> String {
 
 /// Bytes as a person can read them, tabs and odd bytes visible.
 fn shown(line: &[u8]) -> String {
-    String::from_utf8_lossy(line)
-        .chars()
-        .map(|c| match c {
-            '\t' => "${tab}".to_owned(),
-            c if c.is_ascii_control() => format!("${{x{:02x}}}", u32::from(c)),
-            c => c.to_string(),
-        })
-        .collect()
+    let text = String::from_utf8_lossy(line);
+    let mut out = String::new();
+    for c in text.chars().take(LONGEST_SHOWN) {
+        match c {
+            '\t' => out.push_str("${tab}"),
+            c if c.is_ascii_control() => out.push_str(&format!("${{x{:02x}}}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    if text.chars().nth(LONGEST_SHOWN).is_some() {
+        out.push_str(&format!(" … ({} bytes)", line.len()));
+    }
+    out
 }
