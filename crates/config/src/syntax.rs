@@ -27,6 +27,16 @@ pub enum Node {
     Section(Section),
 }
 
+impl Node {
+    /// The line of the setting, or the one that opens the block.
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::Setting(setting) => &setting.place,
+            Self::Section(section) => &section.place,
+        }
+    }
+}
+
 /// `key = value`.
 #[derive(Clone, Debug)]
 pub struct Setting {
