@@ -293,7 +293,16 @@ fn filters_stand_inside_each_other_in_one_order() {
             "dovecot.conf:1: local: \"mail.example.com\" is not an address (names are not looked up, write the address)",
         ],
     );
+}
+
+#[test]
+fn a_filter_without_a_name_is_an_error_as_it_would_hold_for_everybody() {
     adds("protocol {\n}", &["dovecot.conf:1: protocol: which one? (write protocol NAME {)"]);
+    adds("protocol ! {\n}", &["dovecot.conf:1: protocol: which one? (write protocol NAME {)"]);
+    adds(
+        "local_name \" \" {\n  login_trusted_networks = 0.0.0.0/0\n}",
+        &["dovecot.conf:1: local_name: which one? (write local_name NAME {)"],
+    );
 }
 
 #[test]

@@ -64,7 +64,8 @@ impl Reader {
 
 /// Narrows a filter by one more block.
 fn narrow(filter: &mut Filter, section: &Section) -> Result<(), Invalid> {
-    if section.name.is_empty() {
+    // A filter without a name would be none at all, and what it holds would hold for everybody.
+    if section.name.trim_start_matches('!').trim().is_empty() {
         return Err(Invalid::new("which one?").hint(format!("write {} NAME {{", section.kind)));
     }
     let twice = |kind: &str| Err(Invalid::new(format!("not allowed inside another {kind} block")));
