@@ -259,7 +259,7 @@ impl<'a> Attempt<'a> {
     async fn ask(&mut self, link: &Link, state: &mut State, secret: &Secret) -> (Outcome, Next) {
         self.trace.push(Step::Asked { passdb: link.id, user: self.identity.user.clone() });
         self.lookup = LookupState::default();
-        let user_before = self.identity.clone();
+        let login_user = self.identity.login_user.clone();
         let mut outcome = self.look_up(link, state.verified, secret).await;
         if outcome != Outcome::Failed && !self.extra_fields(link, &link.overrides, Origin::Override(link.id))
         {
@@ -305,7 +305,8 @@ impl<'a> Attempt<'a> {
         } else {
             self.fields.roll_back();
             self.userdb.roll_back();
-            self.identity = user_before;
+            // The name that a field gave stays, as it does in the original; a master login does not.
+            self.identity.login_user = login_user;
         }
         (outcome, next)
     }
@@ -519,7 +520,6 @@ impl<'a> Attempt<'a> {
             "user" => value.to_owned(),
             "username" if value.contains('@') || domain_part(user).is_empty() => value.to_owned(),
             "username" => format!("{value}@{}", domain_part(user)),
-            _ if value.is_empty() => local_part(user).to_owned(),
             _ => format!("{}@{value}", local_part(user)),
         };
         if name.is_empty() {

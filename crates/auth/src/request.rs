@@ -110,7 +110,7 @@ impl Variables for Request<'_> {
     fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
         let who = self.identity;
         let peer = &self.facts.peer;
-        let authenticated = who.master.as_deref().unwrap_or(&who.user);
+        let authenticated = who.master.as_deref().unwrap_or(&who.original);
         let text = |text: &'_ str| Some(Cow::Owned(text.to_owned()));
         let address = |first: Option<IpAddr>, second: Option<IpAddr>| {
             Some(Cow::Owned(first.or(second).map(|ip| ip.to_string()).unwrap_or_default()))

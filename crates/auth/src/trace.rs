@@ -166,6 +166,8 @@ pub enum Reason {
     DelayUntil,
     /// Proxy without destination.
     ProxyNoHost,
+    /// Proxy destination that does not resolve.
+    ProxyHostUnknown,
     /// Proxy without password.
     ProxyNoPassword,
     /// Proxy leads back here.
@@ -250,6 +252,11 @@ pub static REASONS: &[ReasonRow] = &[
         "The field `delay_until` is unreadable or over five minutes ahead: a temporary failure.",
     ),
     row(Reason::ProxyNoHost, "proxy_no_host", "`proxy` came without a usable `host`: a temporary failure."),
+    row(
+        Reason::ProxyHostUnknown,
+        "proxy_host_unknown",
+        "The proxy destination is no address, and its name does not resolve: a temporary failure.",
+    ),
     row(
         Reason::ProxyNoPassword,
         "proxy_no_password",

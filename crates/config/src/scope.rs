@@ -87,6 +87,15 @@ impl Config {
         &self.services
     }
 
+    /// The names of all `protocol` blocks: every one may have databases of its own.
+    pub fn protocols_named(&self) -> Vec<&str> {
+        let named = self.written.iter().filter_map(|block| block.filter.protocol.as_ref());
+        let mut names: Vec<&str> = named.map(|protocol| protocol.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The names of all `local_name` blocks, in lower case; a first label of `*` stands for any one label.
     pub fn local_names(&self) -> &[String] {
         &self.local_names

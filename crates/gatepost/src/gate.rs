@@ -110,7 +110,8 @@ impl Gate {
         let mut faults = Vec::new();
         let mut engines = HashMap::new();
         let mut known: Vec<(Arc<config::rows::auth::AuthSettings>, Arc<Deciding>)> = Vec::new();
-        for protocol in wire::protocols::PROTOCOLS.iter().map(|p| p.name).chain([""]) {
+        let ours = wire::protocols::PROTOCOLS.iter().map(|protocol| protocol.name);
+        for protocol in ours.chain(config.protocols_named()).chain([""]) {
             let settings = config.auth(protocol);
             let deciding = match known.iter().find(|(other, _)| Arc::ptr_eq(other, &settings)) {
                 Some((_, deciding)) => Arc::clone(deciding),
@@ -152,7 +153,7 @@ impl Gate {
         Ok(tls)
     }
 
-    /// The databases of a protocol; services that are not protocols of ours have the global ones.
+    /// The databases of a service; one that no `protocol` block names has the global ones.
     pub fn deciding(&self, service: &str) -> Arc<Deciding> {
         let engine = self.engines.get(service).or_else(|| self.engines.get(""));
         Arc::clone(engine.expect("the global engine is always there"))

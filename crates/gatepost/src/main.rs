@@ -34,7 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve { config } => server::serve(&config),
-        Command::Quickstart(args) => cli::quickstart::run(args),
+        Command::Quickstart(args) => cli::quickstart::run(&args),
         Command::Config(args) => cli::config::run(args),
         Command::Pw(args) => cli::pw::run(args),
     }

@@ -73,7 +73,7 @@ async fn run(path: PathBuf, config: Config, log: Log) -> ExitCode {
         log.say(Level::Fatal, "gatepost", "cannot catch signals");
         return ExitCode::FAILURE;
     };
-    let mut server = match Server::start(path, config, log.clone()) {
+    let mut server = match Server::start(path, config, &log) {
         Ok(server) => server,
         Err(faults) => {
             for fault in faults {
@@ -107,7 +107,7 @@ pub struct Server {
 
 impl Server {
     /// Opens databases, certificates and listeners. All faults are reported together.
-    pub fn start(path: PathBuf, config: Config, log: Log) -> Result<Self, Vec<String>> {
+    pub fn start(path: PathBuf, config: Config, log: &Log) -> Result<Self, Vec<String>> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let lookups = usize::try_from(config.auth("").worker_max_count).unwrap_or(1);
         let workers = Arc::new(Workers::new(lookups, cores));

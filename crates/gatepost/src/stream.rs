@@ -109,10 +109,16 @@ impl Stream {
     ///
     /// # Errors
     /// `InvalidData` with the cause in words; `UnexpectedEof` when the client left; those of the socket.
-    pub async fn accept_tls(&mut self, tls: &ServerTls, protocol: &str) -> io::Result<()> {
+    pub async fn begin_tls(&mut self, tls: &ServerTls, protocol: &str) -> io::Result<()> {
         let session =
             Session::server(tls.config(protocol)).map_err(|error| fault::error(Peer::Client, error))?;
         self.handshake(session, Peer::Client).await
+    }
+
+    /// [`Stream::begin_tls`] on a stream that is moved.
+    pub async fn accept_tls(mut self, tls: &ServerTls, protocol: &str) -> io::Result<Self> {
+        self.begin_tls(tls, protocol).await?;
+        Ok(self)
     }
 
     /// Does the client's part of a TLS handshake with the server called `name`.

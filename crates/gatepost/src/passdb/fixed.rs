@@ -7,7 +7,7 @@ use config::problem::Problem;
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
-use super::{Draft, Resources, check_name, first_error};
+use super::{Draft, Resources, SoFar, check_name, first_error};
 
 /// Scheme of a password that names none.
 const SCHEME: &str = "PLAIN";
@@ -43,11 +43,13 @@ impl StaticFields {
         request: &Request<'_>,
         mut take: impl FnMut(&str, Vec<u8>) -> Result<(), String>,
     ) -> Result<(), String> {
+        let mut earlier = Vec::new();
         for (name, value) in &self.fields {
-            let value = value.expand(request).map_err(|fault| format!("field {name:?}: {fault}"));
-            value
-                .and_then(|value| take(name, value.into_bytes()))
-                .map_err(|fault| format!("static: {fault}"))?;
+            let value = value
+                .expand(&SoFar { request, fields: &earlier })
+                .map_err(|fault| format!("static: field {name:?}: {fault}"))?;
+            take(name, value.clone().into_bytes()).map_err(|fault| format!("static: {fault}"))?;
+            earlier.push((name.clone(), value));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
 pub use passwd_file::Files;
-pub(crate) use record::{Draft, check_name, text};
+pub(crate) use record::{Draft, SoFar, check_name, text};
 
 /// Where drivers report what no single login should tell: a file that changed, a database that went away.
 pub type Log = Arc<dyn Fn(Level, &str) + Send + Sync>;

@@ -95,7 +95,7 @@ pub async fn connect(session: &Session, route: &Route) -> Result<Backend, Failur
     let ours = |reason, why| Failure::Ours { reason, why, backend: Some(format!("{}:{port}", route.host)) };
     let addresses = match route.hostip {
         Some(ip) => vec![SocketAddr::new(ip, port)],
-        None => dial::resolve(&route.host, port).await.map_err(|why| ours(Reason::BackendDown, why))?,
+        None => dial::resolve(&route.host, port).await.map_err(|why| ours(Reason::ProxyHostUnknown, why))?,
     };
     if addresses.iter().any(|&address| session.is_own_address(address))
         && (route.own_user || route.otherwise.is_some())

@@ -23,9 +23,11 @@ pub fn refusal(refusal: &Refusal, settings: &LoginSettings, hostname: &str) -> (
         Reason::Nologin => (Code::ContactAdmin, own("Login disabled for this user")),
         Reason::Expired => (Code::Expired, "Password expired".into()),
         Reason::NotAuthorized => (Code::AuthorizationFailed, "Authorization failed".into()),
-        Reason::LookupFailed | Reason::Busy | Reason::NoAuthenticator | Reason::DelayUntil => {
-            (Code::Unavailable, temporary(hostname))
-        }
+        Reason::LookupFailed
+        | Reason::Busy
+        | Reason::NoAuthenticator
+        | Reason::DelayUntil
+        | Reason::ProxyHostUnknown => (Code::Unavailable, temporary(hostname)),
         Reason::ProxyNoHost
         | Reason::ProxyNoPassword
         | Reason::ProxyLoop
@@ -99,7 +101,8 @@ pub fn welcome(front: &mut dyn Front, backend: &Backend, referral: Option<(Refer
 pub fn backend_refusal(front: &mut dyn Front, text: &[u8], refusal: BackRefusal) {
     match refusal {
         BackRefusal::Credentials => {
-            front.answer(Answer::Refusal { code: Code::AuthenticationFailed, text: "Authentication failed." })
+            front
+                .answer(Answer::Refusal { code: Code::AuthenticationFailed, text: "Authentication failed." });
         }
         BackRefusal::Coded | BackRefusal::Temporary => front.answer(Answer::Backend { text }),
     }

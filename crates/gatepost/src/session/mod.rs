@@ -129,10 +129,8 @@ pub async fn run(accepted: Accepted, gate: Arc<Gate>) {
         knows_capability: false,
     };
     let mut stream = Stream::plain(socket);
-    if tls {
-        if let Err(why) = session.begin_tls(&mut stream).await {
-            return session.log_disconnected(&format!("TLS handshaking: {why}"));
-        }
+    if tls && let Err(why) = session.begin_tls(&mut stream).await {
+        return session.log_disconnected(&format!("TLS handshaking: {why}"));
     }
     session.peer.transport = session.transport();
     let front = (protocol.front)(offer::offer(&session));
@@ -403,7 +401,7 @@ impl Session {
         let Some(tls) = &self.gate.server_tls else {
             return Err(std::io::Error::other("TLS is not configured"));
         };
-        let upgrade = stream.accept_tls(tls, self.protocol.name);
+        let upgrade = stream.begin_tls(tls, self.protocol.name);
         match tokio::time::timeout(TLS_TIMEOUT, upgrade).await {
             Ok(upgraded) => upgraded?,
             Err(_) => return Err(std::io::Error::other("TLS handshake took too long")),

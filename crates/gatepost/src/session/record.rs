@@ -163,6 +163,7 @@ fn kind(reason: Reason) -> Kind {
         | Reason::NoAuthenticator
         | Reason::DelayUntil
         | Reason::ProxyNoHost
+        | Reason::ProxyHostUnknown
         | Reason::ProxyNoPassword
         | Reason::ProxyLoop
         | Reason::BackendDown

@@ -29,8 +29,19 @@ use crate::stream::Stream;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Fields that a failure does not show: where to, and with what, is nobody's business then.
-const ROUTE: &[&str] =
-    &["proxy", "proxy_maybe", "host", "hostip", "port", "destuser", "pass", "master", "ssl", "starttls"];
+const ROUTE: &[&str] = &[
+    "nologin",
+    "proxy",
+    "proxy_maybe",
+    "host",
+    "hostip",
+    "port",
+    "destuser",
+    "pass",
+    "master",
+    "ssl",
+    "starttls",
+];
 
 /// A decision under way.
 type Pending = Pin<Box<dyn Future<Output = Decision> + Send>>;
@@ -224,18 +235,21 @@ impl Asker {
         };
         let mut fields = shown(decision);
         fields.retain(|(name, _)| !ROUTE.contains(name) && !matches!(*name, "nodelay" | "reason"));
-        let user = Some(decision.identity.user.as_str()).filter(|user| !user.is_empty());
-        let expired = (reason == Reason::Expired).then_some("Password expired");
-        self.fail(
-            id,
-            Failure {
-                user: user.filter(|_| reason != Reason::BadResponse),
-                nodelay: decision.wait.is_zero() && decision.fields.has("nodelay"),
-                code: code(reason),
-                reason: expired,
-                fields: &fields,
-            },
-        );
+        let identity = &decision.identity;
+        if identity.original != identity.user {
+            fields.push(("original_user", Some(&identity.original)));
+        }
+        if let Some(master) = &identity.master {
+            fields.push(("auth_user", Some(master)));
+        }
+        let failure = Failure {
+            user: (reason != Reason::BadResponse).then_some(identity.user.as_str()),
+            nodelay: decision.wait.is_zero() && decision.fields.has("nodelay"),
+            code: code(reason),
+            reason: (reason == Reason::Expired).then_some("Password expired"),
+            fields: &fields,
+        };
+        self.fail(id, failure);
     }
 
     fn fail(&mut self, id: u32, failure: Failure<'_>) {

@@ -39,6 +39,8 @@ struct ImapFront {
     login_tag: Vec<u8>,
     /// Such a client may not know the code of the greeting, so it is told untagged.
     asked_capability: bool,
+    /// TLS began by STARTTLS.
+    began_tls: bool,
     bad_commands: u8,
     /// More came than may wait.
     overflowed: bool,
@@ -151,7 +153,8 @@ impl Front for ImapFront {
     }
 
     fn secured(&mut self, offer: Offer) {
-        *self = Self::new(offer);
+        // That the client reads no response codes was said in the clear, and is worth nothing to forge.
+        *self = Self { asked_capability: self.asked_capability, began_tls: true, ..Self::new(offer) };
     }
 
     fn farewell(&mut self, why: Farewell) {
@@ -189,6 +192,7 @@ impl ImapFront {
             unfinished: None,
             login_tag: Vec::new(),
             asked_capability: false,
+            began_tls: false,
             bad_commands: 0,
             overflowed: false,
         }
@@ -287,7 +291,8 @@ impl ImapFront {
         };
         match verb {
             Verb::Capability => {
-                self.asked_capability = true;
+                // After STARTTLS everybody has to ask again, so it says nothing about this client there.
+                self.asked_capability |= !self.began_tls;
                 self.output.extend_from_slice(b"* CAPABILITY ");
                 push_capability(&self.offer, &mut self.output);
                 self.output.extend_from_slice(b"\r\n");

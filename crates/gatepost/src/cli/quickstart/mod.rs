@@ -46,8 +46,8 @@ struct Ports {
 }
 
 /// Runs the demonstration until it is interrupted, or once.
-pub fn run(args: Args) -> ExitCode {
-    match start(&args) {
+pub fn run(args: &Args) -> ExitCode {
+    match start(args) {
         Ok(code) => code,
         Err(faults) => {
             for fault in faults {
@@ -88,14 +88,14 @@ fn start(args: &Args) -> Result<ExitCode, Vec<String>> {
         serve_mailboxes(&ports).await.map_err(|error| one(&error))?;
         let log = Log::start(&settings).map_err(|error| one(&error))?;
         if args.once {
-            let server = Server::start(conf.clone(), config, log.clone())?;
+            let server = Server::start(conf.clone(), config, &log)?;
             let all_right = visit::everybody(&ports).await;
             server.end().await;
             log.flush();
             return Ok(if all_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         introduce(&conf, &ports);
-        let mut server = Server::start(conf.clone(), config, log.clone())?;
+        let mut server = Server::start(conf.clone(), config, &log)?;
         let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) else {
             return Err(vec!["cannot catch signals".into()]);
         };

@@ -18,7 +18,7 @@ use config::value::Place;
 
 pub use source::Files;
 
-use super::{Draft, Level, Log, Resources, first_error};
+use super::{Draft, Level, Log, Resources, SoFar, first_error};
 use location::{Located, Location};
 use source::Source;
 pub(crate) use table::Column;
@@ -174,9 +174,15 @@ impl Entry<'_> {
         request: &Request<'_>,
         mut take: impl FnMut(&str, Vec<u8>) -> Result<(), String>,
     ) -> Result<(), String> {
+        let has_variables = self.line.fields().any(|(_, value)| memchr::memchr(b'%', value).is_some());
+        let mut earlier = Vec::new();
         for (name, value) in self.line.fields() {
-            let field = expanded(name, value, request).and_then(|(name, value)| take(name, value));
-            field.map_err(|fault| self.message(&fault))?;
+            let so_far = SoFar { request, fields: &earlier };
+            let (name, value) = expanded(name, value, &so_far).map_err(|fault| self.message(&fault))?;
+            if has_variables {
+                earlier.push((name.to_owned(), String::from_utf8_lossy(&value).into_owned()));
+            }
+            take(name, value).map_err(|fault| self.message(&fault))?;
         }
         Ok(())
     }
@@ -197,7 +203,7 @@ impl Entry<'_> {
 }
 
 /// A field with the variables in its value replaced.
-fn expanded<'t>(name: &'t [u8], value: &[u8], request: &Request<'_>) -> Result<(&'t str, Vec<u8>), String> {
+fn expanded<'t>(name: &'t [u8], value: &[u8], request: &SoFar<'_>) -> Result<(&'t str, Vec<u8>), String> {
     let name = str::from_utf8(name).map_err(|_| "a field's name is not UTF-8".to_owned())?;
     if memchr::memchr(b'%', value).is_none() {
         return Ok((name, value.to_vec()));
