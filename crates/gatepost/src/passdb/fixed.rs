@@ -7,14 +7,14 @@ use config::problem::Problem;
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
-use super::{Draft, Resources, SoFar, check_name, first_error};
+use super::{Draft, Resources, SoFar, check_name, first_error, report_faults};
 
 /// Scheme of a password that names none.
 const SCHEME: &str = "PLAIN";
 
 /// Opens a static passdb.
-pub(super) fn open(settings: &PassdbSettings, _: &Resources) -> Result<Box<dyn Passdb>, String> {
-    Ok(Box::new(Fixed { fields: StaticFields::open(&settings.args, &settings.place)? }))
+pub(super) fn open(settings: &PassdbSettings, resources: &Resources) -> Result<Box<dyn Passdb>, String> {
+    Ok(Box::new(Fixed { fields: StaticFields::open(&settings.args, &settings.place, resources)? }))
 }
 
 /// The fields of a static block.
@@ -26,14 +26,17 @@ pub(crate) struct StaticFields {
 
 impl StaticFields {
     /// Reads a block's `args`.
-    pub(crate) fn open(args: &str, place: &Place) -> Result<Self, String> {
+    pub(crate) fn open(args: &str, place: &Place, resources: &Resources) -> Result<Self, String> {
         let settings = config::database::fixed(args, place).map_err(|problems| first_error(&problems))?;
         for field in &settings.fields {
             let fault = |fault| Problem::error(place, format!("static: {fault}")).to_string();
             check_name(&field.name).map_err(fault)?;
         }
-        let fields =
+        let fields: Vec<_> =
             settings.fields.into_iter().map(|field| (field.name, Template::parse(&field.value))).collect();
+        for (name, template) in &fields {
+            report_faults(template, place, &format!("static: field {name:?}"), &resources.log);
+        }
         Ok(Self { fields, allow_all_users: settings.allow_all_users })
     }
 
@@ -104,7 +107,10 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_is_a_temporary_failure() {
-        assert!(answer("password=x v=%{nosuch}", "bob").starts_with("Failed: static: field \"v\": "));
+        let (resources, said) = resources();
+        let passdb = open(&passdb("static", "password=x v=%{nosuch}"), &resources).unwrap();
+        assert!(shown(&ask(&*passdb, "bob")).starts_with("Failed: static: field \"v\": "));
+        assert!(said.lock().unwrap()[0].starts_with("Error dovecot.conf:7: static: field \"v\": "));
     }
 
     #[test]

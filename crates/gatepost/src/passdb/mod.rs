@@ -8,6 +8,7 @@ pub(crate) mod sql;
 
 use std::sync::Arc;
 
+use auth::expand::Template;
 use auth::passdb::Passdb;
 use config::problem::{Problem, Severity};
 use config::rows::passdb::PassdbSettings;
@@ -102,6 +103,13 @@ pub fn open(settings: &PassdbSettings, resources: &Resources) -> Result<Box<dyn 
 /// No such driver. The check of the configuration knows better what was meant; this is for who skipped it.
 pub(crate) fn unknown(kind: &str, driver: &str, place: &Place) -> String {
     Problem::error(place, format!("{kind}: unknown driver \"{driver}\"")).to_string()
+}
+
+/// Reports what makes every expansion of a template fail, so that it does not wait for the first login.
+pub(crate) fn report_faults(template: &Template, place: &Place, what: &str, log: &Log) {
+    for fault in template.faults() {
+        log(Level::Error, &Problem::error(place, format!("{what}: {fault}")).to_string());
+    }
 }
 
 /// The first error among problems, as one line. Warnings were reported when the settings were checked.

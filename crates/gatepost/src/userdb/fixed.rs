@@ -9,8 +9,8 @@ use crate::passdb::fixed::StaticFields;
 use crate::passdb::{Resources, text};
 
 /// Opens a static userdb. It answers for everybody, so the passdbs decide who exists, unless told not to.
-pub(super) fn open(settings: &UserdbSettings, _: &Resources) -> Result<Opened, String> {
-    let fields = StaticFields::open(&settings.args, &settings.place)?;
+pub(super) fn open(settings: &UserdbSettings, resources: &Resources) -> Result<Opened, String> {
+    let fields = StaticFields::open(&settings.args, &settings.place, resources)?;
     let wants_passdb = !fields.allow_all_users;
     Ok(Opened { wants_passdb, ..Opened::new(Fixed { fields }) })
 }

@@ -18,7 +18,7 @@ use config::value::Place;
 
 pub use source::Files;
 
-use super::{Draft, Level, Log, Resources, SoFar, first_error};
+use super::{Draft, Level, Log, Resources, SoFar, first_error, report_faults};
 use location::{Located, Location};
 use source::Source;
 pub(crate) use table::Column;
@@ -82,9 +82,12 @@ impl Users {
     pub(crate) fn open(args: &str, place: &Place, resources: &Resources) -> Result<Self, String> {
         let settings =
             config::database::passwd_file(args, place).map_err(|problems| first_error(&problems))?;
+        let username_format = Template::parse(&settings.username_format);
+        report_faults(&username_format, place, "passwd-file: username_format", &resources.log);
+        report_faults(&Template::parse(&settings.path), place, "passwd-file: the path", &resources.log);
         Ok(Self {
             scheme: settings.scheme,
-            username_format: Template::parse(&settings.username_format),
+            username_format,
             location: Location::new(&settings.path, resources),
             log: Arc::clone(&resources.log),
         })

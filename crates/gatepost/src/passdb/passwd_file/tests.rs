@@ -63,6 +63,7 @@ fn options_choose_scheme_and_name() {
     assert_eq!(setup.ask("BOB@example.com"), "{SHA256}x");
     let setup = self::setup("username_format=%{nosuch}", "bob:x\n");
     assert!(setup.ask("bob").starts_with("Failed: username_format: "));
+    assert!(setup.said()[0].starts_with("Error dovecot.conf:7: passwd-file: username_format: "));
 }
 
 #[test]

@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Connections kept for later.
 const KEPT: usize = 8;
 
+/// Failures are logged at most this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// How often the path is looked at, to notice that another file has taken the place of the open one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -34,8 +37,9 @@ struct Pool {
     /// Device and inode of the file that the idle connections have open.
     file: Option<(u64, u64)>,
     looked: Option<Instant>,
-    /// Why the last lookup failed; logged when it begins and when it ends.
+    /// The failure that was logged and has not been seen to end.
     outage: Option<String>,
+    told: Option<Instant>,
 }
 
 /// The first row of a result.
@@ -110,23 +114,26 @@ impl Database {
         Ok((connection, file))
     }
 
-    /// Names the database and the query in a failure, and logs when failures begin and end.
+    /// Names the database and the query in a failure, and logs when failures begin and end; every login's
+    /// own failure is for the caller to log.
     fn told<T>(&self, query: &Query, result: Result<T, String>) -> Result<T, String> {
         let result =
             result.map_err(|fault| format!("sql {}: {}: {fault}", self.path.display(), query.setting()));
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&result, &pool.outage) {
-            (Ok(_), None) => {}
-            (Ok(_), Some(_)) => {
-                pool.outage = None;
+        match &result {
+            Ok(_) if pool.outage.take().is_some() => {
                 (self.log)(Level::Info, &format!("sql {} answers again", self.path.display()));
             }
-            (Err(fault), outage) => {
-                if outage.as_ref() != Some(fault) {
-                    (self.log)(Level::Error, fault);
-                    pool.outage = Some(fault.clone());
-                }
+            // The same failure is news only once, and a user's name may make ever new ones.
+            Err(fault)
+                if pool.outage.as_ref() != Some(fault)
+                    && pool.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) =>
+            {
+                (self.log)(Level::Error, fault);
+                pool.outage = Some(fault.clone());
+                pool.told = Some(Instant::now());
             }
+            _ => {}
         }
         result
     }
