@@ -15,8 +15,13 @@ use wire::{
 use crate::meter;
 use crate::script::{Script, Split, Transcript, assert_lines};
 
+/// IMAP.
+pub(crate) fn imap(input: &[u8]) {
+    run("imap", input);
+}
+
 /// POP3.
-pub fn pop3(input: &[u8]) {
+pub(crate) fn pop3(input: &[u8]) {
     run("pop3", input);
 }
 
@@ -81,12 +86,15 @@ impl<'a> Session<'a> {
             late: script.has(b'z'),
         };
         session.drain();
-        if session.say(script.clear, split) == Stands::StartsTls {
+        let mut stands = session.say(script.clear, split);
+        if stands == Stands::StartsTls {
             session.front.secured(offer(script, true));
             session.transcript.event(|| "TLS is up".to_owned());
-            session.say(script.protected, split);
+            stands = session.say(script.protected, split);
         }
         session.front.farewell(Farewell::Shutdown);
+        let quiet = session.front.output().is_empty();
+        assert!(quiet || stands != Stands::Served, "a front that speaks after its welcome");
         session.drain();
         let knows = session.front.knows_capability();
         session.transcript.event(|| format!("knows the capability: {knows}"));
@@ -122,9 +130,10 @@ impl<'a> Session<'a> {
             return Stands::Served;
         }
         loop {
-            self.drain();
             if self.challenged {
-                match self.front.response() {
+                let response = self.front.response();
+                self.drain();
+                match response {
                     None => return Stands::Open,
                     Some(Response::Data(data)) => {
                         self.challenged = false;
@@ -139,25 +148,27 @@ impl<'a> Session<'a> {
                     }
                 }
             } else {
-                match self.front.next() {
+                let event = self.front.next();
+                let wrote = !self.front.output().is_empty();
+                self.drain();
+                match event {
+                    // A front pauses while much waits to be written.
+                    None if wrote => continue,
                     None => return Stands::Open,
                     Some(Event::Login { mechanism, initial }) => {
                         let initial = initial.map(|data| data.expose_secret().escape_ascii().to_string());
                         self.transcript.event(|| format!("login {mechanism} {initial:?}"));
                     }
                     Some(Event::StartTls) => {
-                        self.drain();
                         self.transcript.event(|| "STARTTLS".to_owned());
                         return Stands::StartsTls;
                     }
                     Some(Event::Quit) => {
-                        self.drain();
                         self.transcript.event(|| "quit".to_owned());
                         return Stands::Over;
                     }
                     Some(Event::Fault(fault)) => return self.over(fault),
                     Some(event @ (Event::Forwarded(_) | Event::ClientId(_) | Event::Rejected(_))) => {
-                        self.drain();
                         self.transcript.event(|| format!("{event:?}"));
                         continue;
                     }
@@ -175,7 +186,6 @@ impl<'a> Session<'a> {
     }
 
     fn over(&mut self, fault: Fault) -> Stands {
-        self.drain();
         self.transcript.event(|| format!("{fault:?}"));
         Stands::Over
     }
@@ -189,6 +199,7 @@ impl<'a> Session<'a> {
             b'c' => {
                 self.challenged = true;
                 self.front.challenge(TEXT.as_bytes());
+                self.drain();
                 return Stands::Open;
             }
             b'w' => self.front.answer(Answer::Welcome(Welcome::default())),

@@ -5,18 +5,18 @@ const TLS_BEGINS: u8 = 0x1e;
 
 /// An input of a wire target: `flags answers LF bytes`, the bytes up to a 0x1e in the clear.
 #[derive(Clone, Copy, Debug)]
-pub struct Script<'a> {
+pub(crate) struct Script<'a> {
     flags: &'a [u8],
     answers: &'a [u8],
     /// What arrives in the clear.
-    pub clear: &'a [u8],
+    pub(crate) clear: &'a [u8],
     /// What arrives once TLS is up.
-    pub protected: &'a [u8],
+    pub(crate) protected: &'a [u8],
 }
 
 impl<'a> Script<'a> {
     /// Takes an input apart. Every input is one.
-    pub fn read(input: &'a [u8]) -> Self {
+    pub(crate) fn read(input: &'a [u8]) -> Self {
         let (head, bytes) = cut(input, b'\n');
         let (flags, answers) = cut(head, b' ');
         let (clear, protected) = cut(bytes, TLS_BEGINS);
@@ -24,24 +24,24 @@ impl<'a> Script<'a> {
     }
 
     /// Whether a letter stands among the flags.
-    pub fn has(&self, flag: u8) -> bool {
+    pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags.contains(&flag)
     }
 
     /// The answers in order, over and over; NUL when there is none.
-    pub fn answers(&self) -> impl Iterator<Item = u8> + use<'a> {
+    pub(crate) fn answers(&self) -> impl Iterator<Item = u8> + use<'a> {
         let answers = if self.answers.is_empty() { &[0] } else { self.answers };
         answers.iter().copied().cycle()
     }
 
     /// What stands behind the flags.
-    pub fn rest_of_head(&self) -> &'a [u8] {
+    pub(crate) fn rest_of_head(&self) -> &'a [u8] {
         self.answers
     }
 }
 
 /// Cuts at the first `mark`; without one the rest is empty.
-pub fn cut(bytes: &[u8], mark: u8) -> (&[u8], &[u8]) {
+pub(crate) fn cut(bytes: &[u8], mark: u8) -> (&[u8], &[u8]) {
     match bytes.iter().position(|&byte| byte == mark) {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
         None => (bytes, &[]),
@@ -50,8 +50,8 @@ pub fn cut(bytes: &[u8], mark: u8) -> (&[u8], &[u8]) {
 
 /// How bytes are cut into reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// All at once.
+pub(crate) enum Split {
+    /// As much as a session reads at once.
     Whole,
     /// One by one.
     Bytes,
@@ -61,7 +61,7 @@ pub enum Split {
 
 impl Split {
     /// The reads, none of them empty.
-    pub fn of(self, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn of(self, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         let mut rest = bytes;
         let mut state = bytes.len() as u64 ^ 0x9e37_79b9_7f4a_7c15;
         std::iter::from_fn(move || {
@@ -69,7 +69,7 @@ impl Split {
                 return None;
             }
             let length = match self {
-                Self::Whole => rest.len(),
+                Self::Whole => 16 * 1024,
                 Self::Bytes => 1,
                 Self::Pieces => {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(u64::from(rest[0]));
@@ -86,17 +86,17 @@ impl Split {
 /// What a run said and did, in order: output between events is joined, so that it does not matter in
 /// how many writes it came.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Transcript {
+pub(crate) struct Transcript {
     /// Output and events; left empty when only sizes are asked for.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// Bytes of output in all.
-    pub written: usize,
+    pub(crate) written: usize,
     only_sizes: bool,
 }
 
 /// One entry of a transcript.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// Bytes written.
     Output(String),
     /// Anything else, in words.
@@ -105,17 +105,17 @@ pub enum Entry {
 
 impl Transcript {
     /// One that keeps nothing, for measuring memory.
-    pub fn sizes() -> Self {
+    pub(crate) fn sizes() -> Self {
         Self { only_sizes: true, ..Self::default() }
     }
 
     /// Whether it keeps nothing.
-    pub fn is_only_sizes(&self) -> bool {
+    pub(crate) fn is_only_sizes(&self) -> bool {
         self.only_sizes
     }
 
     /// Takes output out of its buffer.
-    pub fn output(&mut self, output: &mut Vec<u8>) {
+    pub(crate) fn output(&mut self, output: &mut Vec<u8>) {
         self.written += output.len();
         if !self.only_sizes && !output.is_empty() {
             let text = output.escape_ascii().to_string();
@@ -128,7 +128,7 @@ impl Transcript {
     }
 
     /// Notes an event.
-    pub fn event(&mut self, event: impl FnOnce() -> String) {
+    pub(crate) fn event(&mut self, event: impl FnOnce() -> String) {
         if !self.only_sizes {
             self.entries.push(Entry::Event(event()));
         }
@@ -136,7 +136,7 @@ impl Transcript {
 }
 
 /// Panics unless output is lines that each end with CRLF and hold no other CR, LF or NUL.
-pub fn assert_lines(output: &[u8]) {
+pub(crate) fn assert_lines(output: &[u8]) {
     let body = output.strip_suffix(b"\r\n").unwrap_or_default();
     assert!(output.is_empty() || output.ends_with(b"\r\n"), "an unfinished line: {}", output.escape_ascii());
     let text = body.escape_ascii().to_string().replace("\\r\\n", "");
