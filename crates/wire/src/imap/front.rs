@@ -158,6 +158,9 @@ impl Front for ImapFront {
     }
 
     fn farewell(&mut self, why: Farewell) {
+        if matches!(self.phase, Phase::Welcomed | Phase::Over) {
+            return;
+        }
         self.untagged(match why {
             Farewell::Inactivity => "BYE Disconnected for inactivity.",
             Farewell::InactivityInLogin => "BYE Disconnected for inactivity during authentication.",

@@ -2,7 +2,7 @@
 
 use super::super::{INPUT_LIMIT, OUTPUT_PAUSE};
 use super::{Split, bare_offer, dialogue, front_of, open_offer};
-use crate::{Event, Fault, MechanismOffer, Offer, Response};
+use crate::{Answer, Event, Farewell, Fault, MechanismOffer, Offer, Response, Welcome};
 
 const GREETING: &str = "S: * OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ \
                         AUTH=PLAIN AUTH=LOGIN AUTH=CRAM-MD5] ready.\n";
@@ -742,5 +742,19 @@ fn farewells() {
         open(&format!(
             "C: a AUTHENTICATE PLAIN\nE: Login PLAIN\nA: farewell {why}\nS: * BYE {text}\nC: AGJvYgBzZWNyZXQ=\n"
         ));
+    }
+}
+
+// The client is somebody else's by then, or has been told goodbye.
+#[test]
+fn no_farewell_follows_a_welcome_or_another() {
+    for command in ["a LOGIN u p\r\n", "a LOGOUT\r\n"] {
+        let mut front = front_of(&open_offer());
+        front.feed(command.as_bytes());
+        assert!(front.next().is_some());
+        front.answer(Answer::Welcome(Welcome::default()));
+        front.output().clear();
+        front.farewell(Farewell::Shutdown);
+        assert!(front.output().is_empty(), "{command}");
     }
 }
