@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Scenarios mostly wait: for start-up, for failure delays.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    arguments.test_threads = arguments.test_threads.or(Some(2 * cores));
+    arguments.test_threads = arguments.test_threads.or(Some(4 * cores));
 
     let trials = match subjects().and_then(|subjects| trials(&subjects)) {
         Ok(trials) => trials,

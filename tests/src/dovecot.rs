@@ -19,9 +19,17 @@ const PARTS: [(&str, &str); 4] = [
     ("dovecot-sqlite", "/usr/lib/dovecot/modules/libdriver_sqlite.so"),
 ];
 
-/// Packages that are not installed.
+/// What is not installed; another version than 2.3 proves nothing.
 pub fn missing() -> Vec<&'static str> {
-    PARTS.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect()
+    let mut missing: Vec<&str> =
+        PARTS.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect();
+    if missing.is_empty() {
+        let version = Command::new(PARTS[0].1).arg("--version").output();
+        if !version.is_ok_and(|version| version.stdout.starts_with(b"2.3.")) {
+            missing.push("version 2.3");
+        }
+    }
+    missing
 }
 
 /// The whole `dovecot.conf`.

@@ -11,7 +11,7 @@ use crate::rows::login::SslMode;
 use crate::rows::{self, Reach};
 use crate::scope::Config;
 use crate::services::LOGIN_SERVICES;
-use crate::syntax::{self, Parsed};
+use crate::syntax::{self, Node, Parsed};
 use crate::value::{Kind, Place};
 use crate::written::{self, Block, Group, Said};
 
@@ -37,6 +37,11 @@ pub fn load_text(name: &str, text: &str) -> Loaded {
 }
 
 fn check(path: &Path, parsed: Parsed) -> Loaded {
+    if let Some(place) = other_dialect(&parsed.nodes) {
+        let text = "dovecot_config_version: the syntax of Dovecot 2.4 is not read in this version";
+        let problems = vec![Problem::error(place, text).hint("write the file for Dovecot 2.3")];
+        return Loaded { config: None, problems, sources: parsed.sources };
+    }
     let mut problems = parsed.problems;
     let (blocks, more) = written::read(&parsed.nodes);
     problems.extend(more);
@@ -53,13 +58,23 @@ fn check(path: &Path, parsed: Parsed) -> Loaded {
         somebody_to_ask(&config, &mut problems);
         certificates(&config, &mut problems);
     }
-    let order = |place: &Place| parsed.sources.iter().position(|(file, _)| *file == place.file);
+    let order = |place: &Place| {
+        parsed.sources.iter().position(|(file, _)| *file == place.file).unwrap_or(parsed.sources.len())
+    };
     problems.sort_by_key(|problem| match &problem.place {
         Some(place) => (false, order(place), place.line),
-        None => (true, None, 0),
+        None => (true, 0, 0),
     });
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     Loaded { config: (!failed).then_some(config), problems, sources: parsed.sources }
+}
+
+/// Where the file says that it is written for Dovecot 2.4, whose settings mostly have other names.
+fn other_dialect(nodes: &[Node]) -> Option<&Place> {
+    nodes.iter().find_map(|node| match node {
+        Node::Setting(setting) if setting.name == "dovecot_config_version" => Some(&setting.place),
+        _ => None,
+    })
 }
 
 /// Drivers of password databases that can be asked.
@@ -381,20 +396,15 @@ fn certificates(config: &Config, problems: &mut Vec<Problem>) {
     for block in config.written().iter().filter(|block| concerns_logins(&block.filter)) {
         let said = |name: &str| block.settings.get(name);
         let settings = config.resolved(&block.filter);
-        for (cert, has_cert, key, has_key) in [
-            ("ssl_cert", settings.tls.cert.is_some(), "ssl_key", settings.tls.key.is_some()),
-            ("ssl_alt_cert", settings.tls.alt_cert.is_some(), "ssl_alt_key", settings.tls.alt_key.is_some()),
-            (
-                "ssl_client_cert",
-                settings.tls.client_cert.is_some(),
-                "ssl_client_key",
-                settings.tls.client_key.is_some(),
-            ),
+        let tls = &settings.tls;
+        for (cert, key, alone) in [
+            ("ssl_cert", "ssl_key", tls.cert.is_some() && tls.key.is_none()),
+            ("ssl_alt_cert", "ssl_alt_key", tls.alt_cert.is_some() && tls.alt_key.is_none()),
+            ("ssl_client_cert", "ssl_client_key", tls.client_cert.is_some() && tls.client_key.is_none()),
         ] {
-            let (set, missing) = if has_cert { (cert, key) } else { (key, cert) };
-            if has_cert != has_key && said(set).is_some() {
-                let text = format!("{set}: it needs {missing} beside it");
-                problems.push(at(said(set), Severity::Error, text).hint(format!("set {missing}")));
+            if alone && said(cert).is_some() {
+                let text = format!("{cert}: it needs {key} beside it");
+                problems.push(at(said(cert), Severity::Error, text).hint(format!("set {key}")));
             }
         }
         if settings.ssl == SslMode::Required && said("ssl").is_some() && !certificate_anywhere(config) {

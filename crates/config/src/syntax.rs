@@ -43,7 +43,7 @@ pub struct Setting {
 pub enum Raw {
     /// Not quoted: words that begin with `$` are variables.
     Plain(String),
-    /// Quoted, the quotes taken off: nothing in it is special.
+    /// It begins with a quote: nothing in it is special. Quotes around the whole are taken off.
     Quoted(String),
     /// `<FILE`, the file as written.
     File(String),
@@ -92,7 +92,9 @@ pub fn replace_variables(text: &str, lookup: impl Fn(&str) -> Option<String>) ->
         return Ok(text.to_owned());
     }
     let mut replaced = String::new();
-    for (index, word) in text.split(' ').enumerate() {
+    // Once there is a '$', runs of blanks count as one.
+    let words = text.split(' ').map(str::trim_start).filter(|word| !word.is_empty());
+    for (index, word) in words.enumerate() {
         if index > 0 {
             replaced.push(' ');
         }
@@ -223,6 +225,8 @@ impl Parser {
             Some(file) => Raw::File(file.trim().to_owned()),
             None => match unquoted(value) {
                 Some(inner) => Raw::Quoted(inner),
+                // A quote that is not closed keeps the value from being anything but itself.
+                None if value.starts_with(['"', '\'']) => Raw::Quoted(value.to_owned()),
                 None => Raw::Plain(value.to_owned()),
             },
         };
@@ -335,10 +339,18 @@ impl Parser {
     }
 
     fn problem(&mut self, problem: Problem) {
-        if self.parsed.problems.len() < MAX_PROBLEMS {
-            self.parsed.problems.push(problem);
+        match self.parsed.problems.len() {
+            MAX_PROBLEMS => self.parsed.problems.push(too_many_problems(problem.place)),
+            many if many > MAX_PROBLEMS => {}
+            _ => self.parsed.problems.push(problem),
         }
     }
+}
+
+/// The last problem when there are more: an error, as what was not told may have been one.
+pub(crate) fn too_many_problems(place: Option<Place>) -> Problem {
+    let text = format!("more than {MAX_PROBLEMS} problems, the others are not told");
+    Problem { severity: Severity::Error, place, text, hint: None }
 }
 
 /// A block as one would write it: `passdb`, `service auth`.

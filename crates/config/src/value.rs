@@ -457,3 +457,85 @@ pub struct Place {
     /// Line, from 1.
     pub line: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(net: &str, address: &str) -> bool {
+        Net::parse(net).expect("a network").contains(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_network_contains_the_addresses_that_share_its_leading_bits() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1"));
+        assert!(!contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("10.0.0.129/25", "10.0.0.200"));
+        assert!(!contains("10.0.0.129/25", "10.0.0.100"));
+        assert!(contains("192.0.2.1", "192.0.2.1"));
+        assert!(!contains("192.0.2.1", "192.0.2.2"));
+        assert!(contains("0.0.0.0/0", "203.0.113.9"));
+        assert!(contains("2001:db8::/32", "2001:db8:ffff::1"));
+        assert!(!contains("2001:db8::/32", "2001:db9::1"));
+        assert!(contains("[2001:db8::1]", "2001:db8::1"));
+        assert!(contains("::/0", "2001:db8::1"));
+    }
+
+    #[test]
+    fn ipv4_mapped_into_ipv6_is_ipv4() {
+        assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3"));
+        assert!(!contains("::ffff:10.0.0.0/104", "11.1.2.3"));
+        assert!(!contains("::/0", "::ffff:10.1.2.3"));
+        assert!(!contains("0.0.0.0/0", "::1"));
+    }
+
+    #[test]
+    fn masks_and_names_that_are_none_are_refused() {
+        for text in [
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0",
+            "mail",
+            "",
+            "10.0.0.0/8/8",
+        ] {
+            assert!(Net::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_shown_as_it_is_written() {
+        for text in ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1"] {
+            assert_eq!(Net::parse(text).map(|net| net.to_string()).as_deref(), Ok(text));
+        }
+    }
+
+    /// As doveconf of Dovecot 2.3.19.1 shows them.
+    #[test]
+    fn times_and_sizes_are_shown_in_the_largest_unit_that_divides_them() {
+        for (kind, written, shown) in [
+            (Kind::Time, "120s", "2 mins"),
+            (Kind::Time, "90 secs", "90 secs"),
+            (Kind::Time, "2 min", "2 mins"),
+            (Kind::Time, "3600 s", "1 hours"),
+            (Kind::Time, "14 d", "2 weeks"),
+            (Kind::Time, "0 secs", "0"),
+            (Kind::Milliseconds, "1500 msecs", "1500 ms"),
+            (Kind::Milliseconds, "2000ms", "2 secs"),
+            (Kind::Size, "10M", "10 M"),
+            (Kind::Size, "1024", "1 k"),
+            (Kind::Size, "1536", "1536 B"),
+            (Kind::Size, "1 gb", "1 G"),
+            (Kind::Size, "0", "0"),
+            (Kind::Boolean, "Y", "yes"),
+            (Kind::Mode, "0660", "0660"),
+            (Kind::Mode, "00", "0"),
+        ] {
+            assert_eq!(kind.show(written), shown);
+        }
+    }
+}

@@ -44,8 +44,12 @@ pub(crate) struct Said {
 
 /// Reads the tree. The first block is the one without filter.
 pub(crate) fn read(nodes: &[Node]) -> (Vec<Block>, Vec<Problem>) {
-    let mut reader =
-        Reader { blocks: vec![Block::default()], problems: Vec::new(), ignored: BTreeSet::new() };
+    let mut reader = Reader {
+        blocks: vec![Block::default()],
+        problems: Vec::new(),
+        full: false,
+        ignored: BTreeSet::new(),
+    };
     reader.nodes(nodes, &[0]);
     if !reader.ignored.is_empty() {
         let names: Vec<String> = reader.ignored.into_iter().collect();
@@ -105,6 +109,8 @@ const OTHER_SERVICES: &[&str] = &[
 struct Reader {
     blocks: Vec<Block>,
     problems: Vec<Problem>,
+    /// Whether there are more problems than are told.
+    full: bool,
     /// What was used and has no effect.
     ignored: BTreeSet<String>,
 }
@@ -113,7 +119,7 @@ impl Reader {
     /// Nodes inside the filter blocks `path`, outermost first.
     fn nodes(&mut self, nodes: &[Node], path: &[usize]) {
         for node in nodes {
-            if self.problems.len() >= MAX_PROBLEMS {
+            if self.is_full(place_of(node)) {
                 return;
             }
             match node {
@@ -124,6 +130,15 @@ impl Reader {
                 Node::Section(section) => self.section(section, path),
             }
         }
+    }
+
+    /// Whether there are so many problems that reading on would tell nothing.
+    fn is_full(&mut self, place: &Place) -> bool {
+        if !self.full && self.problems.len() >= MAX_PROBLEMS {
+            self.full = true;
+            self.problems.push(syntax::too_many_problems(Some(place.clone())));
+        }
+        self.full
     }
 
     fn setting(&mut self, setting: &Setting, path: &[usize]) {
@@ -350,13 +365,24 @@ impl Reader {
         context: &str,
         path: &[usize],
     ) {
-        let known = groups.iter().position(|group| {
-            !kind.accumulates && group.kind.name == kind.name && group.name == section.name
+        // Merged by the name they call themselves, if they do.
+        let own_name = own_name_key(kind);
+        let named = section.nodes.iter().rev().find_map(|node| match node {
+            Node::Setting(Setting { name, value: Raw::Plain(own) | Raw::Quoted(own), .. })
+                if Some(name.as_str()) == own_name =>
+            {
+                Some(own)
+            }
+            _ => None,
         });
+        let name = named.unwrap_or(&section.name).as_str();
+        let known = groups
+            .iter()
+            .position(|group| !kind.accumulates && group.kind.name == kind.name && group.name == name);
         let index = known.unwrap_or_else(|| {
             groups.push(Group {
                 kind,
-                name: section.name.clone(),
+                name: name.to_owned(),
                 place: section.place.clone(),
                 settings: BTreeMap::new(),
                 groups: Vec::new(),
@@ -365,11 +391,11 @@ impl Reader {
             groups.len() - 1
         });
         let mut counts = kind.standing == Standing::Honoured;
-        if kind.name == "service" && !SERVICES.contains(&section.name.as_str()) {
+        if kind.name == "service" && !SERVICES.contains(&name) {
             counts = false;
-            self.other_service(section);
+            self.other_service(name, &section.place);
         }
-        let context = match section.name.as_str() {
+        let context = match name {
             "" => format!("{context}{}: ", kind.name),
             name => format!("{context}{} {name}: ", kind.name),
         };
@@ -380,10 +406,11 @@ impl Reader {
             self.ignored.insert(format!("{} {{}}", kind.name));
         }
         for node in &section.nodes {
-            if self.problems.len() >= MAX_PROBLEMS {
+            if self.is_full(place_of(node)) {
                 return;
             }
             match node {
+                Node::Setting(setting) if Some(setting.name.as_str()) == own_name => {}
                 Node::Setting(setting) => {
                     let Some((row, said)) = self.inner_setting(setting, kind, &context, path) else {
                         groups[index].faulty = true;
@@ -414,14 +441,13 @@ impl Reader {
     }
 
     /// A service without effect, which the original may not have either.
-    fn other_service(&mut self, section: &Section) {
-        let name = section.name.as_str();
+    fn other_service(&mut self, name: &str, place: &Place) {
         if OTHER_SERVICES.contains(&name) {
             self.ignored.insert(format!("service {name} {{}}"));
         } else {
             let hint = nearest(name, SERVICES.iter().chain(OTHER_SERVICES).copied());
             let text = format!("service {name}: there is no such service");
-            self.problems.push(Problem { hint, ..Problem::warning(&section.place, text) });
+            self.problems.push(Problem { hint, ..Problem::warning(place, text) });
         }
     }
 
@@ -486,6 +512,22 @@ impl Reader {
 
     fn error(&mut self, place: &Place, text: impl Into<String>, hint: Option<String>) {
         self.problems.push(Problem { hint, ..Problem::error(place, text) });
+    }
+}
+
+/// The setting by which a section may give itself a name instead of in its first line.
+fn own_name_key(kind: &SectionKind) -> Option<&'static str> {
+    match kind.name {
+        "fifo_listener" | "unix_listener" => Some("path"),
+        "inet_listener" | "mailbox" | "namespace" | "service" => Some("name"),
+        _ => None,
+    }
+}
+
+fn place_of(node: &Node) -> &Place {
+    match node {
+        Node::Setting(setting) => &setting.place,
+        Node::Section(section) => &section.place,
     }
 }
 

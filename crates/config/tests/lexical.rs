@@ -100,6 +100,8 @@ fn a_variable_is_a_whole_word_and_gives_the_value_so_far() {
     gives("hostname = foo\nlogin_greeting = \"$hostname\"", "$hostname");
     gives("hostname = foo\nlogin_greeting = '$hostname'", "$hostname");
     gives("login_greeting = $ENV:GATEPOST_NO_SUCH_VARIABLE a", " a");
+    gives("hostname = foo\nlogin_greeting = a  $hostname \t b  ", "a foo b");
+    gives("hostname = foo\nlogin_greeting = \"a $hostname", "\"a $hostname");
     gives("login_greeting = a\nprotocol imap {\n  login_greeting = $login_greeting b\n}", "a b");
 }
 
@@ -260,4 +262,68 @@ fn a_mode_without_its_leading_0_is_an_error() {
         "service auth {\n  unix_listener a {\n    mode = 666\n  }\n}",
         &["dovecot.conf:3: service auth: unix_listener a: mode: mode \"666\" has no leading 0 (write 0666)"],
     );
+}
+
+#[test]
+fn too_many_warnings_are_an_error_as_one_not_told_might_be() {
+    let problems = greeting(&"login_greeting = a#b\n".repeat(1000)).1;
+    assert_eq!(problems.len(), 201);
+    assert_eq!(problems[200], "dovecot.conf:201: more than 200 problems, the others are not told");
+}
+
+#[test]
+fn any_text_is_read_without_a_panic() {
+    // Pieces that mean something, put together by a small generator with a fixed seed.
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "\n",
+        "\n",
+        "\n",
+        " ",
+        "=",
+        "\\",
+        "\"",
+        "'",
+        "#",
+        "<",
+        "$",
+        "$ssl",
+        "!include x",
+        "passdb",
+        "service",
+        "protocol",
+        "remote",
+        "10.0.0.0/8",
+        "local_name",
+        "args",
+        "ssl",
+        "yes",
+        "auth_mechanisms",
+        "driver",
+        "static",
+        "\u{0}",
+        "\u{fffd}",
+        "é",
+        "\t",
+        "inet_listener",
+        "port",
+        "99999999999999999999",
+        "namespace",
+        "plugin",
+    ];
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    for _ in 0..500 {
+        let mut text = String::new();
+        for _ in 0..60 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let index = usize::try_from(state >> 33).unwrap_or(0) % PIECES.len();
+            text.push_str(PIECES[index]);
+            if state & (1 << 20) != 0 {
+                text.push(' ');
+            }
+        }
+        let loaded = load_text("x", &text);
+        assert!(loaded.problems.len() < 500, "{text}");
+    }
 }

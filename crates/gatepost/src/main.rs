@@ -27,6 +27,8 @@ enum Command {
     Quickstart(cli::quickstart::Args),
     /// Check or show a configuration
     Config(cli::config::Args),
+    /// Make, test and list password hashes
+    Pw(cli::pw::Args),
 }
 
 fn main() -> ExitCode {
@@ -34,5 +36,6 @@ fn main() -> ExitCode {
         Command::Serve { config } => server::serve(&config),
         Command::Quickstart(args) => cli::quickstart::run(args),
         Command::Config(args) => cli::config::run(args),
+        Command::Pw(args) => cli::pw::run(args),
     }
 }

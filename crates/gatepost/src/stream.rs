@@ -2,6 +2,10 @@
 //! Holds no buffer while idle; deadlines are the caller's.
 
 pub(crate) mod scratch;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,7 +21,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::tls::facts::TlsFacts;
 use crate::tls::fault::{self, Peer};
-use crate::tls::session::{Progress, Session};
+use crate::tls::session::Session;
 use crate::tls::{ClientTls, ServerTls, Verify};
 use scratch::CHUNK;
 
@@ -191,7 +195,7 @@ impl Stream {
                     return Poll::Ready(Ok(()));
                 }
                 let opened = session.open(records, into);
-                Poll::Ready(opened.map(drop).map_err(|error| {
+                Poll::Ready(opened.map_err(|error| {
                     let _ = socket.poll_flush(cx, &mut session.unsent);
                     fault::error(session.peer(), error)
                 }))
@@ -254,8 +258,15 @@ impl Stream {
     fn poll_handshake(&mut self, cx: &mut Context<'_>, peer: Peer) -> Poll<io::Result<()>> {
         let Self { socket, tls: Some(session) } = self else { return Poll::Ready(Ok(())) };
         loop {
+            let done = !session.agreed().is_handshaking();
+            if done && session.hold_tickets_back() {
+                return Poll::Ready(Ok(()));
+            }
             ready!(socket.poll_flush(cx, &mut session.unsent)).map_err(|error| fault::left(peer, error))?;
-            let progress = ready!(scratch::received(|records| {
+            if done {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(scratch::received(|records| {
                 records.extend_from_slice(&session.received);
                 match ready!(socket.poll_receive(cx, records)) {
                     Ok(0) => return Poll::Ready(Err(fault::left(peer, io::ErrorKind::UnexpectedEof.into()))),
@@ -270,10 +281,6 @@ impl Stream {
                     fault::error(peer, error)
                 }))
             }))?;
-            if progress == Progress::Established {
-                session.held_back = true;
-                return Poll::Ready(Ok(()));
-            }
         }
     }
 

@@ -46,11 +46,10 @@ pub fn sql(args: &str, place: &Place) -> Result<(SqlSettings, Vec<Problem>), Vec
         let problem = Problem::error(place, "sql: args name no file");
         return Err(vec![problem.hint("write args = /path/to/dovecot-sql.conf.ext")]);
     }
-    let mut parsed = syntax::parse_file(file);
+    let parsed = syntax::parse_file(file);
     // Only a file that cannot be read at all has no place: the block that names it is the place then.
-    for problem in parsed.problems.iter_mut().filter(|problem| problem.place.is_none()) {
-        *problem = Problem::error(place, format!("sql: {}", problem.text));
-        return Err(parsed.problems);
+    if let Some(problem) = parsed.problems.iter().find(|problem| problem.place.is_none()) {
+        return Err(vec![Problem::error(place, format!("sql: {}", problem.text))]);
     }
     settings(file, parsed)
 }

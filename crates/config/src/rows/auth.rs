@@ -22,7 +22,7 @@ pub enum ShowPasswords {
 }
 
 /// Everything about deciding a login for one protocol.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthSettings {
     /// `auth_mechanisms`, upper case, in order.
     pub mechanisms: Vec<String>,

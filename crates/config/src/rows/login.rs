@@ -23,7 +23,7 @@ pub enum SslMode {
 }
 
 /// Everything about serving one client before and at login.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoginSettings {
     /// `login_greeting`.
     pub greeting: String,

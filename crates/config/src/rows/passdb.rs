@@ -1,5 +1,7 @@
 //! `passdb { }` and `userdb { }` blocks.
 
+use std::fmt;
+
 use super::Field::{Boolean, Choice, Other, Text, UpperWords, Words};
 use super::Standing::Honoured;
 use super::{Row, row};
@@ -35,7 +37,7 @@ pub enum Rule {
 }
 
 /// One `passdb { }` block.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PassdbSettings {
     /// The block's name, when it has one.
     pub name: Option<String>,
@@ -72,7 +74,7 @@ pub struct PassdbSettings {
 }
 
 /// One `userdb { }` block.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UserdbSettings {
     /// The block's name, when it has one.
     pub name: Option<String>,
@@ -110,6 +112,17 @@ pub enum UserdbSkip {
     NotFound,
 }
 
+impl fmt::Debug for PassdbSettings {
+    /// Leaves out `args` and the fields, which may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PassdbSettings")
+            .field("name", &self.name)
+            .field("place", &self.place)
+            .field("driver", &self.driver)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for PassdbSettings {
     /// One without name or driver, its rules those of the original.
     fn default() -> Self {
@@ -131,6 +144,17 @@ impl Default for PassdbSettings {
             result_internalfail: Rule::Continue,
             auth_verbose: None,
         }
+    }
+}
+
+impl fmt::Debug for UserdbSettings {
+    /// Leaves out `args` and the fields, which may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserdbSettings")
+            .field("name", &self.name)
+            .field("place", &self.place)
+            .field("driver", &self.driver)
+            .finish_non_exhaustive()
     }
 }
 

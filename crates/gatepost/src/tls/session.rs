@@ -7,7 +7,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, ProtocolVersion, ServerConfig};
 
 use super::fault::Peer;
 use super::resolve;
@@ -22,7 +22,7 @@ pub(crate) struct Session {
     pub(crate) early: Vec<u8>,
     /// Records for the peer that the socket has not taken.
     pub(crate) unsent: Vec<u8>,
-    /// `unsent` is the end of a handshake and may wait to share a segment with the first content.
+    /// `unsent` is tickets and may wait to share a segment with the first content.
     pub(crate) held_back: bool,
     /// The peer will send nothing more.
     pub(crate) ended: bool,
@@ -37,15 +37,6 @@ pub(crate) struct Session {
 enum Connection {
     Server(UnbufferedServerConnection),
     Client(UnbufferedClientConnection),
-}
-
-/// How far the bytes at hand carried a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// The handshake needs more bytes.
-    Handshaking,
-    /// Content can be sent, and received as it comes.
-    Established,
 }
 
 impl Session {
@@ -83,6 +74,15 @@ impl Session {
         }
     }
 
+    /// At the end of a handshake: lets session tickets wait for the first content, which is a greeting mostly. All
+    /// other ends of a handshake are awaited by the peer.
+    pub(crate) fn hold_tickets_back(&mut self) -> bool {
+        self.held_back = matches!(self.connection, Connection::Server(_))
+            && self.agreed().protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            && !self.unsent.is_empty();
+        self.held_back
+    }
+
     /// Who is at the other end.
     pub(crate) fn peer(&self) -> Peer {
         match &self.connection {
@@ -93,7 +93,7 @@ impl Session {
 
     /// Opens every whole record in `records`, which begin with what `received` held, appends their content to `plain`
     /// and keeps the rest. An error is final; `unsent` then ends with the alert that tells the peer.
-    pub(crate) fn open(&mut self, records: &mut [u8], plain: &mut Vec<u8>) -> Result<Progress, Error> {
+    pub(crate) fn open(&mut self, records: &mut [u8], plain: &mut Vec<u8>) -> Result<(), Error> {
         let (used, result) = self.advance(records, plain, &mut Task::Open);
         let rest = records.get(used..).unwrap_or_default();
         self.received = Vec::new();
@@ -146,13 +146,8 @@ impl Session {
         received.drain(..used);
         self.received = received;
         self.early = plain;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.closed = true;
-                Err(error)
-            }
-        }
+        self.closed |= result.is_err();
+        result
     }
 
     /// Lets rustls work until the task is done or more bytes are needed. Returns how many bytes of `records` are done.
@@ -161,7 +156,7 @@ impl Session {
         records: &mut [u8],
         plain: &mut Vec<u8>,
         task: &mut Task<'_>,
-    ) -> (usize, Result<Progress, Error>) {
+    ) -> (usize, Result<(), Error>) {
         let mut used = 0;
         loop {
             let (discard, step) = match &mut self.connection {
@@ -185,7 +180,7 @@ impl Session {
             match step {
                 Ok(Step::Again) => {}
                 Ok(Step::Ended) => self.ended = true,
-                Ok(Step::Stop(progress)) => return (used, Ok(progress)),
+                Ok(Step::Stop) => return (used, Ok(())),
                 Err(error) => return (used, Err(error)),
             }
         }
@@ -232,7 +227,7 @@ enum Task<'a> {
 enum Step {
     Again,
     Ended,
-    Stop(Progress),
+    Stop,
 }
 
 /// Does what one state of rustls asks for; returns the bytes that are done with as well.
@@ -269,9 +264,9 @@ fn step<Data>(
             data.done();
             Ok(Step::Again)
         }
-        Ok(ConnectionState::BlockedHandshake) => Ok(Step::Stop(Progress::Handshaking)),
+        Ok(ConnectionState::BlockedHandshake) => Ok(Step::Stop),
         Ok(ConnectionState::PeerClosed) => Ok(Step::Ended),
-        Ok(ConnectionState::Closed) => Ok(Step::Stop(Progress::Established)),
+        Ok(ConnectionState::Closed) => Ok(Step::Stop),
         Ok(ConnectionState::WriteTraffic(mut traffic)) => match task {
             Task::Open => Ok(0),
             Task::Seal { content, sealed, length } => {
@@ -279,7 +274,7 @@ fn step<Data>(
             }
             Task::Close { sealed, length } => traffic.queue_close_notify(sealed).inspect(|n| *length = *n),
         }
-        .map(|_| Step::Stop(Progress::Established))
+        .map(|_| Step::Stop)
         .map_err(|error| match error {
             EncryptError::InsufficientSize(_) => Error::General("no room for the records".to_owned()),
             EncryptError::EncryptExhausted => Error::EncryptError,

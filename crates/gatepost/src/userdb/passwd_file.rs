@@ -1,8 +1,6 @@
 //! The passwd-file driver: the columns uid, gid and home, then the extra fields named `userdb_…`, which
 //! override them. Shares its tables with the passdb of the same file.
 
-use std::sync::Arc;
-
 use auth::passdb::{Lookup, UserAnswer, Userdb};
 use auth::request::Request;
 use config::rows::passdb::UserdbSettings;
@@ -15,11 +13,11 @@ use crate::passdb::{Level, Resources, check_name, text};
 pub(super) fn open(settings: &UserdbSettings, resources: &Resources) -> Result<Opened, String> {
     let users = Users::open(&settings.args, &settings.place, resources)?;
     users.serve_userdb();
-    Ok(Opened::new(PasswdFile { users: Arc::new(users) }))
+    Ok(Opened::new(PasswdFile { users }))
 }
 
 struct PasswdFile {
-    users: Arc<Users>,
+    users: Users,
 }
 
 impl Userdb for PasswdFile {

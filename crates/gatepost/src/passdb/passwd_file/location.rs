@@ -4,12 +4,14 @@
 //! one that makes a whole component `.` or `..`, finds no file at all.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use auth::expand::Template;
 use auth::request::Request;
+use tokio::sync::Semaphore;
 
 use super::source::{Files, Source};
 use crate::passdb::{Log, Resources};
@@ -17,12 +19,15 @@ use crate::passdb::{Log, Resources};
 /// Files of one block that are kept in memory; beyond it the one unused longest is let go.
 const KEPT: usize = 1024;
 
+/// Files of one block that are read for the first time at once; logins for others wait.
+const READERS: usize = 4;
+
 /// Where the users of a block are.
 pub(super) enum Location {
     /// In one file.
     Fixed(Arc<Source>),
     /// In one file per expansion of the path.
-    Varying(Varying),
+    Varying(Arc<Varying>),
 }
 
 pub(super) struct Varying {
@@ -35,6 +40,7 @@ pub(super) struct Varying {
     log: Log,
     kept: Mutex<Kept>,
     serves_userdb: AtomicBool,
+    readers: Semaphore,
 }
 
 #[derive(Default)]
@@ -48,8 +54,8 @@ struct Kept {
 pub(super) enum Located {
     /// This one.
     Open(Arc<Source>),
-    /// This one, of which nothing is known yet.
-    Unread(Arc<Source>),
+    /// Perhaps the one at this path, which has not been read yet.
+    Unread(PathBuf),
     /// None: such a name can have no file.
     Nowhere,
     /// The path has no value, and why.
@@ -61,13 +67,15 @@ impl Location {
     pub(super) fn new(path: &str, resources: &Resources) -> Self {
         let template = Template::parse(path);
         if !path.contains('%') {
-            let source = resources.files.source(Path::new(path), &resources.log);
-            source.refresh();
+            let source = resources.files.source(Path::new(path), true, &resources.log);
+            if source.claim_look() {
+                source.refresh();
+            }
             return Self::Fixed(source);
         }
         let before = path.split('%').next().unwrap_or_default();
         let folder = before.rsplit_once('/').map_or(".", |(folder, _)| folder);
-        Self::Varying(Varying {
+        Self::Varying(Arc::new(Varying {
             path: template,
             dots: dots(path),
             folder: if folder.is_empty() { "/".into() } else { folder.into() },
@@ -75,7 +83,8 @@ impl Location {
             log: Arc::clone(&resources.log),
             kept: Mutex::default(),
             serves_userdb: false.into(),
-        })
+            readers: Semaphore::new(READERS),
+        }))
     }
 
     /// The file to ask.
@@ -86,21 +95,11 @@ impl Location {
         }
     }
 
-    /// Keeps a file that has just been read for the first time.
-    pub(super) fn keep(&self, source: &Arc<Source>) {
-        if let Self::Varying(varying) = self {
-            varying.keep(source);
-        }
-    }
-
-    /// Whether there is no file for this expansion of the path although its folder is there: then its
-    /// users are unknown. Without the folder nothing can be said of them.
-    pub(super) fn is_unserved(&self, source: &Source) -> bool {
+    /// The file at a path that was [`Located::Unread`]. `None`: its users are unknown.
+    pub(super) async fn open(&self, path: PathBuf) -> Option<Arc<Source>> {
         match self {
-            Self::Fixed(_) => false,
-            Self::Varying(varying) => {
-                source.table().is_err() && source.is_absent() && varying.folder.is_dir()
-            }
+            Self::Fixed(source) => Some(Arc::clone(source)),
+            Self::Varying(varying) => varying.open(path).await,
         }
     }
 
@@ -138,7 +137,26 @@ impl Varying {
             *used = now;
             return Located::Open(Arc::clone(source));
         }
-        Located::Unread(self.files.source(path, &self.log))
+        Located::Unread(path.to_owned())
+    }
+
+    /// Reads the file at a path for the first time. `None`: it is not there although its folder is, so its
+    /// users are unknown; without the folder nothing could be said of them.
+    async fn open(self: &Arc<Self>, path: PathBuf) -> Option<Arc<Source>> {
+        let _reader = self.readers.acquire().await;
+        let varying = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            let absent =
+                matches!(std::fs::metadata(&path), Err(fault) if fault.kind() == ErrorKind::NotFound);
+            if absent && varying.folder.is_dir() {
+                return None;
+            }
+            let source = varying.files.source(&path, false, &varying.log);
+            source.refresh();
+            varying.keep(&source);
+            Some(source)
+        });
+        reading.await.ok().flatten()
     }
 
     fn keep(&self, source: &Arc<Source>) {

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use auth::expand::Template;
 use auth::passdb::{Answer, Lookup, Passdb};
 use auth::request::Request;
+use auth::scheme::StoredHash;
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
 pub use source::Files;
 
-use super::{Draft, Level, Log, Resources, Snapshot, first_error, record};
+use super::{Draft, Level, Log, Resources, first_error};
 use location::{Located, Location};
 use source::Source;
 pub(crate) use table::Column;
@@ -25,11 +26,11 @@ use table::{Line, Table};
 
 /// Opens a passwd-file passdb.
 pub(super) fn open(settings: &PassdbSettings, resources: &Resources) -> Result<Box<dyn Passdb>, String> {
-    Ok(Box::new(PasswdFile { users: Arc::new(Users::open(&settings.args, &settings.place, resources)?) }))
+    Ok(Box::new(PasswdFile { users: Users::open(&settings.args, &settings.place, resources)? }))
 }
 
 struct PasswdFile {
-    users: Arc<Users>,
+    users: Users,
 }
 
 impl Passdb for PasswdFile {
@@ -43,15 +44,14 @@ impl Passdb for PasswdFile {
 }
 
 fn answer(users: &Users, entry: &Entry<'_>, request: &Request<'_>) -> Result<Answer, String> {
-    if entry.source.serves_userdb() {
-        if let Err(fault) = entry.ids() {
-            (users.log)(Level::Error, &entry.message(&fault));
-            return Ok(Answer::Unknown);
-        }
+    if entry.source.serves_userdb()
+        && let Err(fault) = entry.ids()
+    {
+        (users.log)(Level::Error, &entry.message(&fault));
+        return Ok(Answer::Unknown);
     }
     let password = entry.line.column(Column::Password).unwrap_or_default();
-    let stored = record::stored(password.to_vec(), &users.scheme).map_err(|fault| entry.message(&fault))?;
-    let mut draft = Draft::new(Some(stored));
+    let mut draft = Draft::new(Some(StoredHash::parse(password, &users.scheme)));
     entry.fields(request, |name, value| draft.add(name, value, &users.scheme))?;
     if draft.password_repeated {
         (users.log)(Level::Error, &entry.message("the line has a second password, which is not used"));
@@ -95,11 +95,12 @@ impl Users {
         self.location.serve_userdb();
     }
 
-    /// Finds the user's line and hands it to `answer`: at once when the file has been read and looked at
-    /// within the last second, else on the blocking pool.
-    pub(crate) fn lookup<'a, T: Send + 'static>(
-        self: &Arc<Self>,
-        request: &Request<'_>,
+    /// Finds the user's line and hands it to `answer`: at once, except for one login a second, which waits
+    /// for a look at the file, and for the first login that asks a file. Neither takes part in the pool for
+    /// blocking lookups, so a slow database there does not hold up these users.
+    pub(crate) fn lookup<'a, T: Send + 'a>(
+        &'a self,
+        request: &'a Request<'a>,
         answer: fn(&Self, Asked<'_>, &Request<'_>) -> T,
     ) -> Lookup<'a, T> {
         let name = match self.username_format.expand(request) {
@@ -113,32 +114,21 @@ impl Users {
             }
         };
         match self.location.of(request) {
-            Located::Open(source) if source.is_fresh() => {
-                Lookup::Now(self.find(&source, &name, request, answer))
-            }
             Located::Nowhere => Lookup::Now(answer(self, Asked::Unknown, request)),
             Located::Failed(why) => Lookup::Now(answer(self, Asked::Failed(why), request)),
-            Located::Open(source) => {
-                let users = Arc::clone(self);
-                let snapshot = Snapshot::of(request);
-                Lookup::Blocking(Box::new(move || {
-                    source.refresh();
-                    users.find(&source, &name, &snapshot.request(), answer)
-                }))
-            }
-            Located::Unread(source) => {
-                let users = Arc::clone(self);
-                let snapshot = Snapshot::of(request);
-                Lookup::Blocking(Box::new(move || {
-                    let request = snapshot.request();
-                    source.refresh();
-                    if users.location.is_unserved(&source) {
-                        return answer(&users, Asked::Unknown, &request);
-                    }
-                    users.location.keep(&source);
-                    users.find(&source, &name, &request, answer)
-                }))
-            }
+            Located::Open(source) if source.claim_look() => Lookup::Later(Box::pin(async move {
+                let looked = Arc::clone(&source);
+                // Whatever becomes of the look, there is a table or a reason why not.
+                let _ = tokio::task::spawn_blocking(move || looked.refresh()).await;
+                self.find(&source, &name, request, answer)
+            })),
+            Located::Open(source) => Lookup::Now(self.find(&source, &name, request, answer)),
+            Located::Unread(path) => Lookup::Later(Box::pin(async move {
+                match self.location.open(path).await {
+                    Some(source) => self.find(&source, &name, request, answer),
+                    None => answer(self, Asked::Unknown, request),
+                }
+            })),
         }
     }
 

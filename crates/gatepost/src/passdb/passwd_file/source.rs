@@ -1,7 +1,7 @@
 //! A passwd-file on disk: when it is read again, and when what was read is trusted.
 //!
-//! The file is looked at when a login asks and the last look is a second old, on the blocking pool;
-//! meanwhile, and always when in doubt, the table read before goes on serving:
+//! The file is looked at when a login asks and the last look is a second old. That one login waits for the
+//! look; all others, and always when in doubt, are served from the table read before:
 //! - the file is missing, unreadable or empty: its former users stay until it has users again;
 //! - it lacks users it had, or ends in the middle of a line: perhaps somebody is writing it, so it is
 //!   taken only when it has not changed for two seconds;
@@ -42,13 +42,14 @@ pub struct Files {
 
 impl Files {
     /// The file at this path. Reads nothing yet.
-    pub(crate) fn source(&self, path: &Path, log: &Log) -> Arc<Source> {
+    /// `expected`: its absence is worth a report even before it was ever there.
+    pub(crate) fn source(&self, path: &Path, expected: bool, log: &Log) -> Arc<Source> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = open.get(path).and_then(Weak::upgrade) {
             return source;
         }
         open.retain(|_, source| source.strong_count() > 0);
-        let source = Arc::new(Source::new(path.to_owned(), Arc::clone(log)));
+        let source = Arc::new(Source::new(path.to_owned(), expected, Arc::clone(log)));
         open.insert(path.to_owned(), Arc::downgrade(&source));
         source
     }
@@ -57,6 +58,7 @@ impl Files {
 /// One passwd-file.
 pub(crate) struct Source {
     path: PathBuf,
+    expected: bool,
     log: Log,
     table: ArcSwapOption<Table>,
     state: Mutex<State>,
@@ -107,9 +109,10 @@ enum Reading {
 }
 
 impl Source {
-    fn new(path: PathBuf, log: Log) -> Self {
+    fn new(path: PathBuf, expected: bool, log: Log) -> Self {
         Self {
             path,
+            expected,
             log,
             table: ArcSwapOption::empty(),
             state: Mutex::default(),
@@ -128,13 +131,16 @@ impl Source {
         })
     }
 
-    /// Whether the file has been looked at within the last second.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.now() < self.due.load(Ordering::Relaxed)
+    /// Whether it is time to look at the file, and the asker is the one to do it by [`Source::refresh`].
+    pub(crate) fn claim_look(&self) -> bool {
+        let now = self.origin.elapsed().as_millis() as u64;
+        let due = self.due.load(Ordering::Relaxed);
+        let later = now + LOOK_EVERY.as_millis() as u64;
+        now >= due && self.due.compare_exchange(due, later, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// Looks at the file if that is due, and reads it if it has changed. Blocks, except on a large file
-    /// that has been read before.
+    /// Looks at the file, and reads it if it has changed. Blocks: for the time of a look on a large file
+    /// that has been read before, else until the file has been read.
     pub(crate) fn refresh(self: &Arc<Self>) {
         let has_table = self.table.load().is_some();
         let mut state = match self.state.try_lock() {
@@ -143,18 +149,11 @@ impl Source {
             Err(TryLockError::WouldBlock) if has_table => return,
             Err(_) => self.state.lock().unwrap_or_else(PoisonError::into_inner),
         };
-        if self.is_fresh() {
-            return;
-        }
-        if has_table {
-            self.look_again_later();
-        }
         match self.change(&mut state) {
             Some(size) if has_table && size > READ_AT_ONCE => self.read_beside(state),
             Some(_) => self.read(&mut state),
             None => {}
         }
-        self.look_again_later();
     }
 
     /// Says that a userdb uses this file: then lines that the userdb must refuse do not log in either.
@@ -170,19 +169,6 @@ impl Source {
     /// The file's path, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Whether the file is simply not there.
-    pub(crate) fn is_absent(&self) -> bool {
-        matches!(std::fs::metadata(&self.path), Err(fault) if fault.kind() == std::io::ErrorKind::NotFound)
-    }
-
-    fn now(&self) -> u64 {
-        self.origin.elapsed().as_millis() as u64
-    }
-
-    fn look_again_later(&self) {
-        self.due.store(self.now() + LOOK_EVERY.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The size of the file when it must be read: it has changed, or may have.
@@ -291,9 +277,20 @@ impl Source {
         if state.complaint.as_ref() == Some(&why) {
             return;
         }
-        let stay = if self.table.load().is_some() { "; the users it had before stay" } else { "" };
-        (self.log)(level, &format!("passwd-file {} {why}{stay}", self.path.display()));
+        let has_table = self.table.load().is_some();
+        if has_table || self.expected {
+            let stay = if has_table { "; the users it had before stay" } else { "" };
+            (self.log)(level, &format!("passwd-file {} {why}{stay}", self.path.display()));
+        }
         state.complaint = Some(why);
+    }
+}
+
+#[cfg(test)]
+impl Source {
+    /// Makes the next look due.
+    pub(crate) fn expire(&self) {
+        self.due.store(0, Ordering::Relaxed);
     }
 }
 
@@ -333,7 +330,7 @@ mod tests {
             let sink = Arc::clone(&said);
             let log: Log =
                 Arc::new(move |level, text| sink.lock().unwrap().push(format!("{level:?} {text}")));
-            let source = Files::default().source(&path, &log);
+            let source = Files::default().source(&path, true, &log);
             Self { folder, source, said }
         }
 
@@ -341,9 +338,7 @@ mod tests {
             self.folder.path().join("users")
         }
 
-        /// Looks at the file now, whenever the last look was.
         fn look(&self) {
-            self.source.due.store(0, Ordering::Relaxed);
             self.source.refresh();
         }
 
@@ -369,7 +364,6 @@ mod tests {
         setup.look();
         let failed = setup.source.table().err().unwrap();
         assert!(failed.ends_with("/users is missing"), "{failed}");
-        assert!(setup.source.is_fresh());
         fs::write(setup.path(), "a:x\n").unwrap();
         setup.look();
         assert!(setup.has("a"));
@@ -528,14 +522,23 @@ mod tests {
     }
 
     #[test]
+    fn one_asker_a_second_looks() {
+        let setup = Setup::new(None);
+        let claims = (0..100).filter(|_| setup.source.claim_look()).count();
+        assert_eq!(claims, 1);
+        setup.source.expire();
+        assert!(setup.source.claim_look());
+    }
+
+    #[test]
     fn one_file_has_one_table() {
         let setup = Setup::new(Some("a:x\n"));
         let files = Files::default();
         let log: Log = Arc::new(|_, _| {});
-        let one = files.source(&setup.path(), &log);
-        assert!(Arc::ptr_eq(&one, &files.source(&setup.path(), &log)));
+        let one = files.source(&setup.path(), true, &log);
+        assert!(Arc::ptr_eq(&one, &files.source(&setup.path(), true, &log)));
         drop(one);
-        files.source(Path::new("/other"), &log);
+        files.source(Path::new("/other"), true, &log);
         assert_eq!(files.open.lock().unwrap().len(), 1);
     }
 }

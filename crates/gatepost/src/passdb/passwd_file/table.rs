@@ -70,10 +70,9 @@ impl Table {
                 faults.add(index + 1, || "the line has no user name".to_owned());
                 continue;
             }
-            if line.bytes.len() > LONGEST_LINE || has_nul {
-                if let Err(fault) = line.check() {
-                    faults.add(index + 1, || fault.to_owned());
-                }
+            let suspect = has_nul || line.bytes.len() > LONGEST_LINE;
+            if suspect && let Err(fault) = line.check() {
+                faults.add(index + 1, || fault.to_owned());
             }
             if !table.insert(&bytes, line.name(), begin) {
                 faults.add(index + 1, || {

@@ -170,32 +170,31 @@ fn without_the_folder_nobody_is_called_unknown() {
 #[test]
 fn names_without_a_file_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let (resources, _) = resources();
+    let (resources, said) = resources();
     let users =
         Users::open(&format!("{}/%d", folder.path().display()), &super::super::testing::place(), &resources);
-    let passdb = PasswdFile { users: Arc::new(users.unwrap()) };
+    let passdb = PasswdFile { users: users.unwrap() };
     for n in 0..50 {
         assert!(matches!(ask(&passdb, &format!("bob@{n}")), Answer::Unknown));
     }
     let Location::Varying(varying) = &passdb.users.location else { panic!("has a variable") };
     assert_eq!(varying.kept(), 0);
+    assert!(said.lock().unwrap().is_empty());
 }
 
 #[test]
-fn a_lookup_within_a_second_of_the_last_look_needs_no_thread() {
+fn only_a_look_at_the_file_is_waited_for() {
     let setup = setup("", "bob:x::::::y=%u\n");
+    let args = format!("{}/users", setup.folder.path().display());
+    let users = Users::open(&args, &super::super::testing::place(), &resources().0).unwrap();
+    let passdb = PasswdFile { users };
+    let Location::Fixed(source) = &passdb.users.location else { panic!("has no variable") };
     let asker = Asker::new("bob");
     let fields = auth::fields::Fields::default();
-    let request = Request {
-        facts: &asker.facts,
-        identity: &asker.identity,
-        fields: &fields,
-        userdb: &fields,
-        password: None,
-        passdb_id: 1,
-    };
-    ask(&*setup.passdb, "bob");
-    assert!(matches!(setup.passdb.lookup(&request), Lookup::Now(Answer::Found(_))));
+    let request = asker.request(&fields);
+    source.expire();
+    assert!(matches!(passdb.lookup(&request), Lookup::Later(_)));
+    assert!(matches!(passdb.lookup(&request), Lookup::Now(Answer::Found(_))));
 }
 
 #[test]
