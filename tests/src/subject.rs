@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,26 @@ impl Running {
         }
     }
 
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: Signal) -> Result<(), String> {
+        let id = i32::try_from(self.process.id()).map_err(|e| e.to_string())?;
+        kill(Pid::from_raw(id), signal).map_err(|e| e.to_string())
+    }
+
+    /// Waits until its process has ended by itself.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus, String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.process.try_wait().map_err(|e| e.to_string())? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                return Err("did not end in time".to_owned());
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The last lines of what it printed and logged.
     pub fn log_tail(&self) -> String {
         let mut out = String::new();
@@ -103,8 +123,9 @@ fn is_open(port: u16) -> bool {
 impl Drop for Running {
     fn drop(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        if let Ok(id) = i32::try_from(self.process.id()) {
-            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+        // Not when it has ended by itself: its number may be another's by now.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = self.signal(Signal::SIGTERM);
         }
         while matches!(self.process.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
