@@ -120,6 +120,8 @@ pub struct Dialogue {
     pub door: Door,
     /// Address it comes from; `None`: one that nobody else uses.
     pub from: Option<Ipv4Addr>,
+    /// Whether the connection stays open until the scenario is over.
+    pub kept: bool,
     /// The only subject it is held with.
     pub only: Option<Subject>,
     /// Why Gatepost does not do this yet; then it must fail there.
@@ -148,6 +150,8 @@ pub enum Action {
     Say(String),
     /// `C(raw):` bytes without a line end.
     SayRaw(String),
+    /// `C(early):` bytes that come before the greeting, as a PROXY header does.
+    SayEarly(String),
     /// `C(starttls)`: the TLS handshake.
     StartTls,
     /// `C(close)`: hang up.
@@ -158,6 +162,8 @@ pub enum Action {
     HearEnd,
     /// `W(users): line`: a line is added to a data file, and long enough is waited that the subject can notice.
     Append(String, String),
+    /// `Q(users.db): statement`: a database is changed.
+    Query(String, String),
     /// `B…`: a turn of the fake backend with this name.
     Backend(String, BackendAction),
 }
@@ -271,6 +277,7 @@ fn open(header: &str, line: usize) -> Result<Section, String> {
             return Ok(Section::File(DataFile { name: name.to_owned(), database, only, text }));
         }
     }
+    let (what, kept) = what.strip_suffix(" kept").map_or((what, false), |what| (what, true));
     let (place, from) = match what.split_once(" from ") {
         Some((place, address)) => {
             (place, Some(address.parse().map_err(|_| format!("no address: \"{address}\""))?))
@@ -283,12 +290,15 @@ fn open(header: &str, line: usize) -> Result<Section, String> {
             title: header.to_owned(),
             door,
             from,
+            kept,
             only,
             pending: None,
             deviations: Vec::new(),
             steps: Vec::new(),
         }),
-        None if from.is_some() || what.contains(' ') => return Err(format!("unknown section [{header}]")),
+        None if kept || from.is_some() || what.contains(' ') => {
+            return Err(format!("unknown section [{header}]"));
+        }
         None => Section::File(DataFile { name: what.to_owned(), database: false, only, text: String::new() }),
     })
 }
@@ -336,10 +346,9 @@ fn turn(dialogue: &mut Dialogue, line: &str, number: usize) -> Result<(), String
     let action = match mark {
         "C:" => Action::Say(text),
         "C(raw):" => Action::SayRaw(text),
-        _ if mark.starts_with("W(") => {
-            let name = mark.trim_start_matches("W(").trim_end_matches("):");
-            Action::Append(name.to_owned(), text)
-        }
+        "C(early):" => Action::SayEarly(text),
+        _ if mark.starts_with("W(") => Action::Append(inside(mark), text),
+        _ if mark.starts_with("Q(") => Action::Query(inside(mark), text),
         "C(starttls)" => Action::StartTls,
         "C(close)" => Action::HangUp,
         "S:" => Action::Hear(text),
@@ -353,6 +362,11 @@ fn turn(dialogue: &mut Dialogue, line: &str, number: usize) -> Result<(), String
     };
     dialogue.steps.push(Step { line: number, only, action });
     Ok(())
+}
+
+/// The name in `W(name):`.
+fn inside(mark: &str) -> String {
+    mark[2..].trim_end_matches("):").to_owned()
 }
 
 /// `G:` lines stand in for the whole run of `S:` lines directly above them.

@@ -20,6 +20,8 @@ pub struct Running {
     process: Child,
     /// Where it runs.
     pub place: Workplace,
+    /// Connections of dialogues that keep theirs.
+    pub kept: Vec<Stream>,
     _local: Option<LocalMail>,
 }
 
@@ -42,7 +44,7 @@ impl Running {
             .stderr(console)
             .spawn()
             .map_err(|e| format!("{}: {e}", command.get_program().display()))?;
-        let mut running = Running { process, place, _local: local };
+        let mut running = Running { process, place, kept: Vec::new(), _local: local };
         running.wait_until_ready(scenario).map_err(|e| format!("{e}\n{}", running.log_tail()))?;
         Ok(running)
     }

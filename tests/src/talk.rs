@@ -34,6 +34,9 @@ pub fn hold(
             finished.map_err(|fault| talk.report(dialogue, &fault))?;
         }
     }
+    if dialogue.kept {
+        running.kept.extend(talk.stream.take());
+    }
     result.map_err(|fault| talk.report(dialogue, &fault))
 }
 
@@ -100,6 +103,11 @@ impl Talk<'_> {
                 self.note("C(raw):", &bytes);
                 self.stream()?.send(&bytes).map_err(|e| format!("cannot send: {e}"))
             }
+            Action::SayEarly(text) => {
+                let bytes = self.names.expand(text)?;
+                self.note("C(early):", &bytes);
+                self.stream()?.send(&bytes).map_err(|e| format!("cannot send: {e}"))
+            }
             Action::StartTls => {
                 self.note("C(starttls)", b"");
                 self.stream()?.start_tls()
@@ -127,6 +135,12 @@ impl Talk<'_> {
                 // Files are looked at once a second at most, and their times have whole seconds.
                 sleep(Duration::from_millis(2_100));
                 Ok(())
+            }
+            Action::Query(name, statement) => {
+                let statement = self.names.expand(statement)?;
+                self.note(&format!("Q({name}):"), &statement);
+                let database = rusqlite::Connection::open(place.file(name)).map_err(|e| e.to_string())?;
+                database.execute_batch(&String::from_utf8_lossy(&statement)).map_err(|e| e.to_string())
             }
             Action::Backend(name, action) => self.backend_step(place.backend(name)?, action),
         }
