@@ -618,3 +618,6 @@ impl<'a> Attempt<'a> {
         self.trace.push(Step::Note { passdb, fault, text });
     }
 }
+
+#[cfg(test)]
+mod tests;

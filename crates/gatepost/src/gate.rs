@@ -107,6 +107,7 @@ impl Gate {
     /// Makes a configuration ready: opens databases, reads certificates. All faults are reported
     /// together; none of the old state is touched when there are any.
     pub fn open(config: Config, shared: Arc<Shared>) -> Result<Self, Vec<String>> {
+        shared.log.set_debug(config.auth("").debug);
         let mut faults = Vec::new();
         let mut engines = HashMap::new();
         let mut known: Vec<(Arc<config::rows::auth::AuthSettings>, Arc<Deciding>)> = Vec::new();

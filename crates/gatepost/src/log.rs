@@ -7,7 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -80,6 +80,7 @@ pub struct Record {
 pub struct Log {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
+    debug: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -103,7 +104,12 @@ impl Log {
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(settings.clone(), Arc::clone(&dropped));
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue))?;
-        Ok(Self { lines, dropped })
+        Ok(Self { lines, dropped, debug: Arc::default() })
+    }
+
+    /// Whether debug lines are wanted (`auth_debug`); at first they are not.
+    pub fn set_debug(&self, wanted: bool) {
+        self.debug.store(wanted, Ordering::Relaxed);
     }
 
     /// Takes new settings after a reload; log files are opened anew.
@@ -113,6 +119,9 @@ impl Log {
 
     /// Writes an event.
     pub fn record(&self, record: Record) {
+        if record.level == Level::Debug && !self.debug.load(Ordering::Relaxed) {
+            return;
+        }
         if self.lines.try_send(Message::Record(SystemTime::now(), Box::new(record))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

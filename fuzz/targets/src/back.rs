@@ -23,7 +23,8 @@ pub(crate) fn pop3(input: &[u8]) {
 fn run(protocol: &str, input: &[u8]) {
     let Some(protocol) = protocols::find(protocol) else { panic!("no protocol {protocol}") };
     let script = Script::read(input);
-    let dialogue = |split, by_lines, transcript| Dialogue::run(protocol.back, &script, split, by_lines, transcript);
+    let dialogue =
+        |split, by_lines, transcript| Dialogue::run(protocol.back, &script, split, by_lines, transcript);
     meter::within(input, || dialogue(Split::Whole, false, Transcript::sizes()));
     dialogue(Split::Pieces, false, Transcript::default());
     // Speaking before one is asked is a fault, so only reads inside a line are free.
@@ -104,7 +105,10 @@ impl Dialogue {
                 Stands::StartsTls => self.back.feed(rest),
                 Stands::Over => {}
             }
-            assert!(self.back.next().is_none() || stands == Stands::StartsTls, "an event while none may come");
+            assert!(
+                self.back.next().is_none() || stands == Stands::StartsTls,
+                "an event while none may come"
+            );
             return stands;
         }
         Stands::Open

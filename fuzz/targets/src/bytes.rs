@@ -50,7 +50,10 @@ fn cut(input: &[u8], split: Split) -> (Vec<Vec<u8>>, Vec<u8>) {
                 Ok(None) => break,
                 Ok(Some(line)) => {
                     assert!(line.len() < LIMIT && !line.contains(&b'\n'));
-                    literal = line.last().filter(|byte| byte.is_ascii_digit()).map(|digit| usize::from(digit - b'0'));
+                    literal = line
+                        .last()
+                        .filter(|byte| byte.is_ascii_digit())
+                        .map(|digit| usize::from(digit - b'0'));
                     taken.push(line);
                 }
                 Err(TooLong) => {

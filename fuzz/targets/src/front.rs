@@ -193,8 +193,12 @@ impl<'a> Session<'a> {
     /// Gives the answer that is due.
     fn answer(&mut self) -> Stands {
         let answer = self.answers.next().unwrap_or_default();
-        let target =
-            ReferralTarget { user: "b%;@/\r\n\u{e9}", mechanism: "PLAIN", host: "imap2.example.com", port: Some(1143) };
+        let target = ReferralTarget {
+            user: "b%;@/\r\n\u{e9}",
+            mechanism: "PLAIN",
+            host: "imap2.example.com",
+            port: Some(1143),
+        };
         match answer {
             b'c' => {
                 self.challenged = true;
@@ -242,7 +246,8 @@ impl<'a> Session<'a> {
         let limit = OUTPUT_PER_BYTE * said + OUTPUT_FREE;
         assert!(self.transcript.written <= limit, "{} bytes out for {said} in", self.transcript.written);
         let word = b"INJECTED";
-        let from_client = [script.clear, script.protected].iter().any(|part| part.windows(8).any(|w| w == word));
+        let from_client =
+            [script.clear, script.protected].iter().any(|part| part.windows(8).any(|w| w == word));
         if !from_client {
             let mut lines = self.output.split(|&byte| byte == b'\n');
             assert!(!lines.any(|line| line.starts_with(word)), "a text became a line of its own");

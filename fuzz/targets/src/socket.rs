@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use secrecy::ExposeSecret;
-use wire::socket::{
-    Asker, Failure, Hello, OfferedMechanism, Reply, Server, SocketEvent, line,
-};
+use wire::socket::{Asker, Failure, Hello, OfferedMechanism, Reply, Server, SocketEvent, line};
 
 use crate::meter;
 use crate::script::{Script, Split, Transcript};
@@ -80,7 +78,10 @@ impl<'a> Serving<'a> {
         });
         if broken {
             serving.server.feed(b"VERSION\t1\t2\nCPID\t1\nAUTH\t1\tPLAIN\tservice=x\n");
-            assert!(serving.server.next().is_none() && serving.server.output().is_empty(), "a broken server speaks");
+            assert!(
+                serving.server.next().is_none() && serving.server.output().is_empty(),
+                "a broken server speaks"
+            );
             assert_eq!(serving.server.open(), 0);
         } else {
             assert_eq!(serving.server.open(), serving.open.len());
@@ -95,7 +96,8 @@ impl<'a> Serving<'a> {
             self.drain();
             match event {
                 SocketEvent::Auth(request) => {
-                    let initial = request.initial.as_ref().map(|data| data.expose_secret().escape_ascii().to_string());
+                    let initial =
+                        request.initial.as_ref().map(|data| data.expose_secret().escape_ascii().to_string());
                     self.transcript.event(|| format!("{request:?} {initial:?}"));
                     let mut texts = request.forward_fields;
                     texts.push(("service".to_owned(), request.service));
@@ -129,7 +131,8 @@ impl<'a> Serving<'a> {
     fn answer(&mut self, id: u32) {
         let answer = self.answers.next().unwrap_or_default();
         let texts = self.open.get(&id).cloned().unwrap_or_default();
-        let fields: Vec<_> = texts.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
+        let fields: Vec<_> =
+            texts.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
         let result = match answer {
             b'l' => return,
             b'c' => {
@@ -139,8 +142,12 @@ impl<'a> Serving<'a> {
             }
             b'o' => self.server.ok(id, "bob\tx\n", &[]),
             b'O' => self.server.ok(id, "bob", &fields),
-            b'F' => self.server.fail(id, Failure { user: Some("bob"), fields: &fields, ..Failure::default() }),
-            _ => self.server.fail(id, Failure { nodelay: true, code: Some("temp_fail"), ..Failure::default() }),
+            b'F' => {
+                self.server.fail(id, Failure { user: Some("bob"), fields: &fields, ..Failure::default() })
+            }
+            _ => {
+                self.server.fail(id, Failure { nodelay: true, code: Some("temp_fail"), ..Failure::default() })
+            }
         };
         self.open.remove(&id);
         let succeeded = matches!(answer, b'o' | b'O') && result.is_ok();
@@ -205,7 +212,9 @@ fn ask(input: &[u8], split: Split, mut transcript: Transcript) -> Transcript {
             assert!(!broken, "something follows the end");
             broken = matches!(reply, Reply::Broken(_));
             transcript.event(|| match reply {
-                Reply::Challenge { id, data } => format!("challenge {id} {}", data.expose_secret().escape_ascii()),
+                Reply::Challenge { id, data } => {
+                    format!("challenge {id} {}", data.expose_secret().escape_ascii())
+                }
                 other => format!("{other:?}"),
             });
         }

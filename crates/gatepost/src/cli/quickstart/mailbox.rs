@@ -32,6 +32,7 @@ impl Mailbox {
     }
 
     async fn client(&self, mut socket: TcpStream, protocol: &'static Protocol) -> std::io::Result<()> {
+        socket.set_nodelay(true)?;
         let mut front = (protocol.front)(Offer {
             greeting: format!("{} ready.", self.name),
             mechanisms: vec![MechanismOffer { name: "PLAIN", plaintext: true }],
