@@ -257,9 +257,9 @@ async fn a_peer_that_never_answers_a_close_is_given_up() {
 #[tokio::test]
 async fn a_unix_socket_on_either_side_is_relayed_too() {
     let (near, front) = UnixStream::pair().unwrap();
-    let (back, mut backend) = plain_pair().await;
-    let mut running =
-        relaying(Stream::unix(near), Stream::unix(front), back, Stream::plain(tcp_pair().await.0));
+    let (back, backend) = plain_pair().await;
+    let Running { mut client, mut backend, halt: _halt, ended: _ended } =
+        relaying(Stream::unix(near), Stream::unix(front), back, backend);
     let sent = pattern(3_000_000, 9);
     let (got, ()) = tokio::join!(read_up_to(&mut backend, sent.len()), async {
         client.write_all(&sent).await.unwrap();
