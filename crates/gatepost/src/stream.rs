@@ -179,17 +179,16 @@ impl Stream {
             into.reserve(1);
             return socket.poll_receive(cx, into);
         };
-        // The peer may be waiting for what we owe it. If it is gone, reading tells.
-        if !session.unsent.is_empty() {
-            session.held_back = false;
-            if let Poll::Ready(Err(_)) = socket.poll_flush(cx, &mut session.unsent) {
-                session.unsent = Vec::new();
-            }
-        }
         let before = into.len();
         into.append(&mut session.early);
         session.early = Vec::new();
         while into.len() == before {
+            // The peer may be waiting for what we owe it, such as tickets or an answer to a renegotiation. If it is
+            // gone, reading tells.
+            session.held_back = false;
+            if let Poll::Ready(Err(_)) = socket.poll_flush(cx, &mut session.unsent) {
+                session.unsent = Vec::new();
+            }
             if session.ended {
                 return Poll::Ready(if session.failed { Err(fault::earlier()) } else { Ok(0) });
             }

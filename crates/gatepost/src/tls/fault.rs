@@ -70,7 +70,9 @@ impl fmt::Display for TlsFault {
                 write!(f, "{peer} does not speak TLS")
             }
             Error::PeerIncompatible(
-                PeerIncompatible::Tls12NotOffered
+                // Every client of TLS 1.2 or later names its signature algorithms.
+                PeerIncompatible::SignatureAlgorithmsExtensionRequired
+                | PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
                 | PeerIncompatible::Tls13RequiredForQuic
                 | PeerIncompatible::SupportedVersionsExtensionRequired
@@ -81,7 +83,7 @@ impl fmt::Display for TlsFault {
                 write!(f, "{peer} shares no cipher suite with us")
             }
             Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon) => {
-                write!(f, "{peer} shares no key exchange group with us")
+                write!(f, "{peer} shares no key exchange with us")
             }
             Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => {
                 write!(f, "{peer} cannot verify our type of certificate")
@@ -111,7 +113,10 @@ impl fmt::Display for Refusal<'_> {
                 write!(f, "is not for {}", expected.to_str())?;
                 match presented.as_slice() {
                     [] => f.write_str(" but names no host (subjectAltName is missing)"),
-                    names => write!(f, " but for {}", names.join(", ")),
+                    names => {
+                        let names: Vec<_> = names.iter().map(|name| bare(name)).collect();
+                        write!(f, " but for {}", names.join(", "))
+                    }
                 }
             }
             CertificateError::UnknownIssuer => {
@@ -126,6 +131,11 @@ impl fmt::Display for Refusal<'_> {
             error => write!(f, "is not accepted: {error}"),
         }
     }
+}
+
+/// rustls writes `DnsName("mail.example.com")`.
+fn bare(name: &str) -> &str {
+    name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")")).unwrap_or(name)
 }
 
 /// As an error of a stream.

@@ -183,7 +183,7 @@ fn plainly(error: &std::io::Error) -> String {
 fn broken_pem(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { end_marker } => {
-            format!("broken PEM: \"{}\" is missing", String::from_utf8_lossy(end_marker).trim_end())
+            format!("broken PEM: \"-----END {}-----\" is missing", String::from_utf8_lossy(end_marker))
         }
         pem::Error::Base64Decode(_) => "broken PEM: text between BEGIN and END is not base64".to_owned(),
         error => format!("broken PEM: {error}"),

@@ -1,14 +1,20 @@
 //! Certificates, keys and what is accepted, for both sides: settings in, ready configurations out.
 //! A reload builds new ones; sessions under way keep theirs.
 
+mod certificate;
 pub mod facts;
 pub mod fault;
 mod identity;
+#[cfg(test)]
+mod openssl_tests;
 mod resolve;
 pub(crate) mod session;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config::rows::ssl::SslSettings;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -22,6 +28,7 @@ use resolve::Resolver;
 pub struct ServerTls {
     /// One for each protocol of `ALPN`, in its order.
     configs: Vec<Arc<ServerConfig>>,
+    expires: Option<SystemTime>,
 }
 
 impl ServerTls {
@@ -38,6 +45,12 @@ impl ServerTls {
             let keys = identity::server(settings, name, &mut problems);
             resolver.names.push((name.to_ascii_lowercase(), keys));
         }
+        let expires = resolver
+            .all()
+            .filter_map(|key| certificate::validity(key.cert.first()?))
+            .map(|it| it.not_after)
+            .min();
+        let expires = expires.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         let versions = versions(&default.min_protocol, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
@@ -53,7 +66,12 @@ impl ServerTls {
             config.alpn_protocols = vec![name.to_vec()];
             Arc::new(config)
         });
-        Ok(Self { configs: configs.collect() })
+        Ok(Self { configs: configs.collect(), expires })
+    }
+
+    /// When the first of its certificates expires.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 
     /// The configuration that knows the ALPN name of a service.

@@ -31,6 +31,11 @@ impl ResolvesServerCert for Resolver {
 }
 
 impl Resolver {
+    /// Every certificate that may be shown.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<CertifiedKey>> {
+        self.default.iter().chain(self.names.iter().flat_map(|(_, keys)| keys))
+    }
+
     /// An exact name goes before a wildcard.
     fn named(&self, name: &str) -> Option<&Vec<Arc<CertifiedKey>>> {
         let parent = name.split_once('.').map(|(_, parent)| parent);
