@@ -1,13 +1,14 @@
 //! The static driver: the same fields for every user, with variables.
 
 use auth::expand::Template;
+use auth::fields::Suffix;
 use auth::passdb::{Answer, Lookup, Passdb};
 use auth::request::Request;
 use config::problem::Problem;
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
-use super::{Draft, Resources, SoFar, check_name, first_error, report_faults};
+use super::{Draft, Expansion, Resources, check_name, first_error, report_faults};
 
 /// Scheme of a password that names none.
 const SCHEME: &str = "PLAIN";
@@ -40,21 +41,17 @@ impl StaticFields {
         Ok(Self { fields, allow_all_users: settings.allow_all_users })
     }
 
-    /// Gives every field with its value for this request to `take`.
+    /// Every field with its value for this request. `own`: `passdb` or `userdb`.
     pub(crate) fn expand(
         &self,
         request: &Request<'_>,
-        mut take: impl FnMut(&str, Vec<u8>) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let mut earlier = Vec::new();
+        own: &'static str,
+    ) -> Result<Vec<(String, String)>, String> {
+        let mut expansion = Expansion::new(request, own);
         for (name, value) in &self.fields {
-            let value = value
-                .expand(&SoFar { request, fields: &earlier })
-                .map_err(|fault| format!("static: field {name:?}: {fault}"))?;
-            take(name, value.clone().into_bytes()).map_err(|fault| format!("static: {fault}"))?;
-            earlier.push((name.clone(), value));
+            expansion.add(name, value)?;
         }
-        Ok(())
+        Ok(expansion.finish())
     }
 }
 
@@ -62,14 +59,23 @@ struct Fixed {
     fields: StaticFields,
 }
 
+impl Fixed {
+    fn answer(&self, request: &Request<'_>) -> Result<Answer, String> {
+        let mut draft = Draft::new(None);
+        for (name, value) in self.fields.expand(request, "passdb")? {
+            // Here only `password` is the password, in the original too.
+            if Suffix::split(&name).0 != "password_noscheme" {
+                draft.add(&name, value.into_bytes(), SCHEME)?;
+            }
+        }
+        Ok(Answer::Found(draft.finish()))
+    }
+}
+
 impl Passdb for Fixed {
     fn lookup<'a>(&'a self, request: &'a Request<'a>) -> Lookup<'a, Answer> {
-        let mut draft = Draft::new(None);
-        let expanded = self.fields.expand(request, |name, value| draft.add(name, value, SCHEME));
-        Lookup::Now(match expanded {
-            Ok(()) => Answer::Found(draft.finish()),
-            Err(why) => Answer::Failed(why),
-        })
+        let answer = self.answer(request);
+        Lookup::Now(answer.unwrap_or_else(|fault| Answer::Failed(format!("static: {fault}"))))
     }
 }
 
@@ -98,6 +104,31 @@ mod tests {
         assert_eq!(answer("nopassword", "bob"), "absent nopassword=");
         assert_eq!(answer("nopassword=y host=h", "bob"), "absent nopassword=y host=h");
         assert_eq!(answer("", "bob"), "absent");
+    }
+
+    // As seen with the original: earlier fields are there as variables, the name is not changed by them.
+    #[test]
+    fn fields_see_those_before_them() {
+        assert_eq!(
+            answer(
+                "password=x user=Zed@three x=%u y=%{passdb:x} userdb_q=5 z=%{userdb:q} v=%{passdb:no:none}",
+                "o"
+            ),
+            "{PLAIN}x user=Zed@three x=o y=o userdb_q=5 z=5 v=none"
+        );
+        assert_eq!(
+            answer(
+                "nopassword x=1 x:remove y=%{passdb:x:gone} x:protected=2 x:protected=3 v=%{passdb:x}",
+                "o"
+            ),
+            "absent nopassword= x=1 x:remove= y=gone x:protected=2 x:protected=3 v=2"
+        );
+        assert_eq!(answer("password=x leak=%{passdb:password}", "o"), "{PLAIN}x leak=");
+    }
+
+    #[test]
+    fn a_password_without_scheme_is_none_here() {
+        assert_eq!(answer("password_noscheme={PLAIN}pw", "o"), "absent");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The password database drivers, one row each. Knows how a driver is opened, and leaves what its
 //! answers mean to the engine.
 
+mod expansion;
 pub(crate) mod fixed;
 pub(crate) mod passwd_file;
 mod record;
@@ -14,8 +15,9 @@ use config::problem::{Problem, Severity};
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
+pub(crate) use expansion::Expansion;
 pub use passwd_file::Files;
-pub(crate) use record::{Draft, SoFar, check_name, text};
+pub(crate) use record::{Draft, check_name, text};
 
 /// Where drivers report what no single login should tell: a file that changed, a database that went away.
 pub type Log = Arc<dyn Fn(Level, &str) + Send + Sync>;

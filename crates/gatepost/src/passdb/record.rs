@@ -1,12 +1,9 @@
 //! What a database gave, field by field, made into a record. The rules that every driver shares: which
 //! field is the password, which names and values are refused.
 
-use std::borrow::Cow;
-
-use auth::expand::Variables;
 use auth::fields::Suffix;
 use auth::passdb::{Password, Record};
-use auth::request::{Request, Secret};
+use auth::request::Secret;
 use auth::scheme::StoredHash;
 use secrecy::ExposeSecret;
 
@@ -38,33 +35,6 @@ pub(crate) fn text(name: &str, value: Vec<u8>) -> Result<String, String> {
         Err(format!("field {name:?} has a NUL byte"))
     } else {
         String::from_utf8(value).map_err(|_| format!("field {name:?} is not UTF-8"))
-    }
-}
-
-/// A request as the fields of one answer see it: those before them in the same answer count already.
-pub(crate) struct SoFar<'a> {
-    pub(crate) request: &'a Request<'a>,
-    pub(crate) fields: &'a [(String, String)],
-}
-
-impl Variables for SoFar<'_> {
-    fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.request.variable(name)
-    }
-
-    fn field(&self, provider: &str, name: &str) -> Option<Option<Cow<'_, str>>> {
-        let prefix = match provider {
-            "passdb" => "",
-            "userdb" => "userdb_",
-            _ => return self.request.field(provider, name),
-        };
-        let earlier = self.fields.iter().rev().find(|(field, _)| {
-            Suffix::split(field).0.strip_prefix(prefix).is_some_and(|field| field == name)
-        });
-        match earlier {
-            Some((_, value)) => Some(Some(Cow::Borrowed(value))),
-            None => self.request.field(provider, name),
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use auth::request::Request;
 use config::rows::passdb::UserdbSettings;
 
 use super::Opened;
+use crate::passdb::Resources;
 use crate::passdb::fixed::StaticFields;
-use crate::passdb::{Resources, text};
 
 /// Opens a static userdb. It answers for everybody, so the passdbs decide who exists, unless told not to.
 pub(super) fn open(settings: &UserdbSettings, resources: &Resources) -> Result<Opened, String> {
@@ -21,14 +21,9 @@ struct Fixed {
 
 impl Userdb for Fixed {
     fn lookup<'a>(&'a self, request: &'a Request<'a>) -> Lookup<'a, UserAnswer> {
-        let mut fields = Vec::new();
-        let expanded = self.fields.expand(request, |name, value| {
-            fields.push((name.to_owned(), text(name, value)?));
-            Ok(())
-        });
-        Lookup::Now(match expanded {
-            Ok(()) => UserAnswer::Found(fields),
-            Err(why) => UserAnswer::Failed(why),
+        Lookup::Now(match self.fields.expand(request, "userdb") {
+            Ok(fields) => UserAnswer::Found(fields),
+            Err(why) => UserAnswer::Failed(format!("static: {why}")),
         })
     }
 }
@@ -40,9 +35,11 @@ mod tests {
 
     #[test]
     fn every_user_gets_the_fields() {
-        let opened = open(&userdb("static", "uid=8 gid=root home=/home/%d/%n"), &resources().0).unwrap();
+        let opened =
+            open(&userdb("static", "uid=8 gid=root home=/home/%d/%n mail=%{userdb:home}/m"), &resources().0)
+                .unwrap();
         let answer = Asker::new("bob@ex").ask_userdb(&*opened.userdb);
-        assert_eq!(shown_user(&answer), "uid=8 gid=0 home=/home/ex/bob");
+        assert_eq!(shown_user(&answer), "uid=8 gid=0 home=/home/ex/bob mail=/home/ex/bob/m");
         assert!(opened.wants_passdb);
     }
 

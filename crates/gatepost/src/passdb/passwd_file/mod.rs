@@ -18,7 +18,7 @@ use config::value::Place;
 
 pub use source::Files;
 
-use super::{Draft, Level, Log, Resources, SoFar, first_error, report_faults};
+use super::{Draft, Expansion, Level, Log, Resources, first_error, report_faults};
 use location::{Located, Location};
 use source::Source;
 pub(crate) use table::Column;
@@ -106,7 +106,16 @@ impl Users {
         request: &'a Request<'a>,
         answer: fn(&Self, Asked<'_>, &Request<'_>) -> T,
     ) -> Lookup<'a, T> {
-        let name = match self.username_format.expand(request) {
+        // The original looks names up with a backslash before quotes and backslashes, so files have them.
+        let escape = &mut |value: &str, out: &mut String| {
+            for c in value.chars() {
+                if matches!(c, '"' | '\'' | '\\') {
+                    out.push('\\');
+                }
+                out.push(c);
+            }
+        };
+        let name = match self.username_format.expand_with(request, escape) {
             Ok(name) => name,
             Err(fault) => {
                 return Lookup::Now(answer(
@@ -177,15 +186,12 @@ impl Entry<'_> {
         request: &Request<'_>,
         mut take: impl FnMut(&str, Vec<u8>) -> Result<(), String>,
     ) -> Result<(), String> {
-        let has_variables = self.line.fields().any(|(_, value)| memchr::memchr(b'%', value).is_some());
-        let mut earlier = Vec::new();
+        let mut expansion = Expansion::new(request, "passdb");
         for (name, value) in self.line.fields() {
-            let so_far = SoFar { request, fields: &earlier };
-            let (name, value) = expanded(name, value, &so_far).map_err(|fault| self.message(&fault))?;
-            if has_variables {
-                earlier.push((name.to_owned(), String::from_utf8_lossy(&value).into_owned()));
-            }
-            take(name, value).map_err(|fault| self.message(&fault))?;
+            add(&mut expansion, name, value).map_err(|fault| self.message(&fault))?;
+        }
+        for (name, value) in expansion.finish() {
+            take(&name, value.into_bytes()).map_err(|fault| self.message(&fault))?;
         }
         Ok(())
     }
@@ -205,15 +211,15 @@ impl Entry<'_> {
     }
 }
 
-/// A field with the variables in its value replaced.
-fn expanded<'t>(name: &'t [u8], value: &[u8], request: &SoFar<'_>) -> Result<(&'t str, Vec<u8>), String> {
+/// Adds a field as it stands in the file.
+fn add(expansion: &mut Expansion<'_>, name: &[u8], value: &[u8]) -> Result<(), String> {
     let name = str::from_utf8(name).map_err(|_| "a field's name is not UTF-8".to_owned())?;
-    if memchr::memchr(b'%', value).is_none() {
-        return Ok((name, value.to_vec()));
-    }
     let value = str::from_utf8(value).map_err(|_| format!("field {name:?} is not UTF-8"))?;
-    let value = Template::parse(value).expand(request).map_err(|fault| format!("field {name:?}: {fault}"))?;
-    Ok((name, value.into_bytes()))
+    if !value.contains('%') {
+        expansion.add_value(name, value.to_owned());
+        return Ok(());
+    }
+    expansion.add(name, &Template::parse(value))
 }
 
 /// Whether this may be the number of a user or group other than root's, or else a name.

@@ -84,6 +84,21 @@ fn values_of_fields_are_expanded_once() {
     assert_eq!(setup.ask("%u"), "{CRYPT}x x=%u");
 }
 
+// As seen with the original.
+#[test]
+fn names_with_quotes_stand_in_the_file_with_backslashes() {
+    let setup = setup("", "o'brien:{PLAIN}one\no\\'brien:{PLAIN}two::::::seen=%u\nc\\\\d:{PLAIN}three\n");
+    assert_eq!(setup.ask("o'brien"), "{PLAIN}two seen=o'brien");
+    assert_eq!(setup.ask("c\\d"), "{PLAIN}three");
+    assert_eq!(setup.ask("o\\'brien"), "Unknown");
+}
+
+#[test]
+fn fields_see_those_before_them() {
+    let setup = setup("", "amy:x::::::user=z a=%u b=%{passdb:a} userdb_q=5 c=%{userdb:q}\n");
+    assert_eq!(setup.ask("amy"), "{CRYPT}x user=z a=amy b=amy userdb_q=5 c=5");
+}
+
 // A second password is refused and the rest of the line holds.
 #[test]
 fn a_password_among_the_fields_is_not_used() {
