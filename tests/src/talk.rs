@@ -26,7 +26,13 @@ pub fn hold(
     subject: Subject,
     corrections: Option<&mut Vec<Correction>>,
 ) -> Result<(), String> {
-    let mut talk = Talk { record: Vec::new(), names: running.place.names.clone(), stream: None, corrections };
+    let mut talk = Talk {
+        record: Vec::new(),
+        names: running.place.names.clone(),
+        stream: None,
+        corrections,
+        heard_another_line: false,
+    };
     let result = talk.whole(dialogue, running, subject);
     for backend in &mut running.place.backends {
         let finished = backend.finish();
@@ -45,6 +51,7 @@ struct Talk<'a> {
     names: Names,
     stream: Option<Stream>,
     corrections: Option<&'a mut Vec<Correction>>,
+    heard_another_line: bool,
 }
 
 impl Talk<'_> {
@@ -63,16 +70,30 @@ impl Talk<'_> {
         if dialogue.door == Door::AuthClient {
             self.auth_handshake()?;
         }
-        let mut steps = dialogue.steps.iter().filter(|step| step.only.is_none_or(|only| only == subject));
+        let steps = dialogue.steps.iter().filter(|step| step.only.is_none_or(|only| only == subject));
         if let Some(greeting) = dialogue.door.greeting()
             && matches!(dialogue.steps.first(), Some(Step { action: Action::Say(_) | Action::SayRaw(_), .. }))
         {
             let heard = self.stream()?.line();
             self.compare("S:", &format!("{greeting}…"), &heard)?;
         }
-        steps.try_for_each(|step| {
-            self.step(step, &mut running.place).map_err(|fault| format!("line {}: {fault}", step.line))
-        })?;
+        let mut differences = 0;
+        let mut steps = steps.peekable();
+        while let Some(step) = steps.next() {
+            let Err(fault) = self.step(step, &mut running.place) else { continue };
+            let fault = format!("line {}: {fault}", step.line);
+            // A whole line instead of another, and the client's turn next: what follows is worth seeing too.
+            let goes_on = std::mem::take(&mut self.heard_another_line)
+                && !matches!(steps.peek(), Some(Step { action: Action::Hear(_), .. }));
+            if !goes_on {
+                return Err(fault);
+            }
+            differences += 1;
+            self.record.push(fault);
+        }
+        if differences > 0 {
+            return Err(format!("{differences} lines differ"));
+        }
         match self.stream.as_mut().and_then(Stream::rest) {
             Some(rest) => Err(format!("after the dialogue also came {:?}", String::from_utf8_lossy(&rest))),
             None => Ok(()),
@@ -204,7 +225,10 @@ impl Talk<'_> {
                 corrections.push((line, shown(text)));
                 Ok(())
             }
-            _ => Err(fault),
+            _ => {
+                self.heard_another_line = matches!(heard, Heard::Line(_));
+                Err(fault)
+            }
         }
     }
 

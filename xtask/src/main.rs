@@ -1,15 +1,22 @@
 //! `cargo xtask lint` and `cargo xtask test`: what `.ci/run` runs, and a developer too.
 
 use std::env;
-use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-/// Debian packages of the original that scenarios are proven against, and a file of each.
-const PACKAGES: [(&str, &str); 4] = [
+/// Debian packages that tests need, each with a file it brings or a program it puts into the search path: the
+/// original, which scenarios are proven against, and the mail clients that are driven through the gate.
+const PACKAGES: [(&str, &str); 11] = [
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap-login"),
     ("dovecot-pop3d", "/usr/lib/dovecot/pop3-login"),
     ("dovecot-sqlite", "/usr/lib/dovecot/modules/libdriver_sqlite.so"),
+    ("alpine", "alpine"),
+    ("curl", "curl"),
+    ("gsasl", "gsasl"),
+    ("isync", "mbsync"),
+    ("mutt", "mutt"),
+    ("python3", "python3"),
+    ("tmux", "tmux"),
 ];
 
 fn main() -> ExitCode {
@@ -48,11 +55,11 @@ fn test() -> Result<(), String> {
 
 fn install_packages() -> Result<(), String> {
     let missing: Vec<&str> =
-        PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect();
+        PACKAGES.iter().filter(|(_, part)| !is_there(part)).map(|(package, _)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let by_hand = format!("install what scenarios are proven against: apt-get install {}", missing.join(" "));
+    let by_hand = format!("install what the tests need: apt-get install {}", missing.join(" "));
     if !is_root() {
         return Err(by_hand);
     }
@@ -65,6 +72,12 @@ fn install_packages() -> Result<(), String> {
     // Without recommended packages no service is started.
     run(apt().args(["install", "--yes", "--no-install-recommends"]).args(&missing))
         .map_err(|fault| format!("{fault}; {by_hand}"))
+}
+
+/// A path as it is, a name anywhere in the search path.
+fn is_there(part: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(part).exists())
 }
 
 fn is_root() -> bool {
