@@ -1,4 +1,6 @@
-//! `cargo xtask lint` and `cargo xtask test`: what `.ci/run` runs, and a developer too.
+//! `cargo xtask lint` and `cargo xtask test`: what `.ci/run` runs, and a developer too; `cargo xtask perf`.
+
+mod perf;
 
 use std::env;
 use std::process::{Command, ExitCode, Stdio};
@@ -24,7 +26,8 @@ fn main() -> ExitCode {
     let result = match task.as_str() {
         "lint" => lint(),
         "test" => test(),
-        _ => Err("usage: cargo xtask lint|test".to_owned()),
+        "perf" => perf::perf(env::args().skip(2)),
+        _ => Err("usage: cargo xtask lint|test|perf".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
