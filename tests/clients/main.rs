@@ -64,15 +64,15 @@ fn main() -> ExitCode {
             eprintln!("not run: {name}: not installed: {missing}");
         }
         let shared = Arc::clone(&shared);
-        let run = move || run(&shared, name, test).map_err(Into::into);
+        let run = move || run(&shared, test).map_err(Into::into);
         trials.push(Trial::test(name, run).with_ignored_flag(!missing.is_empty()));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn run(shared: &Shared, name: &str, test: fn(&mut Gate) -> Result<(), String>) -> Result<(), String> {
+fn run(shared: &Shared, test: fn(&mut Gate) -> Result<(), String>) -> Result<(), String> {
     gatepost::program()?;
     let backends = shared.get_or_init(|| Backends::start().map(Arc::new)).clone()?;
-    let mut gate = Gate::start(&backends, name)?;
+    let mut gate = Gate::start(&backends)?;
     test(&mut gate).map_err(|fault| format!("{fault}\nthe gate:\n{}", gate.running.log_tail()))
 }

@@ -22,7 +22,7 @@ impl Screen {
         std::fs::write(&settings, "set -g remain-on-exit on\n").map_err(|e| e.to_string())?;
         let screen = Screen { socket };
         let mut tmux = screen.tmux();
-        tmux.arg("-f").arg(settings).args(["new-session", "-d", "-x", "100", "-y", "30", "env", "-i"]);
+        tmux.arg("-f").arg(settings).args(["new-session", "-d", "-x", "160", "-y", "30", "env", "-i"]);
         tmux.arg(format!("HOME={}", home.display()));
         tmux.args(["TERM=screen", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"]).args(command);
         program::run(&mut tmux)?;

@@ -178,6 +178,8 @@ fn backend_stops(gate: &mut Gate) -> Result<(), String> {
     drop(own);
     until(&mut client, "* BYE ")?;
     expect_end(&mut client)?;
+    // The gate's own end of the session comes when the client has seen it too.
+    drop(client);
     gate.await_log(&["Disconnected: Connection closed by the backend", &gate.user("stan")])?;
     let mut client = gate.connect("imap")?;
     expect(&mut client, "* OK ")?;
