@@ -595,6 +595,7 @@ impl<'a> Attempt<'a> {
         Decision {
             verdict,
             wait,
+            nodelay: self.nodelay,
             authenticated,
             identity: self.identity,
             fields: self.fields,

@@ -172,6 +172,8 @@ pub enum Reason {
     ProxyNoPassword,
     /// Proxy leads back here.
     ProxyLoop,
+    /// Proxies hand the login round in a circle.
+    ProxyTtl,
     /// Backend unreachable.
     BackendDown,
     /// Backend refused.
@@ -266,6 +268,11 @@ pub static REASONS: &[ReasonRow] = &[
         Reason::ProxyLoop,
         "proxy_loop",
         "The proxy destination is this server, and the user the same: a temporary failure.",
+    ),
+    row(
+        Reason::ProxyTtl,
+        "proxy_ttl",
+        "The login has been handed on from proxy to proxy too often: a temporary failure.",
     ),
     row(
         Reason::BackendDown,

@@ -18,6 +18,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// How long the answer is held back.
     pub wait: Duration,
+    /// A user who was found has the field `nodelay`: nobody need hold a refusal back.
+    pub nodelay: bool,
     /// The password was right: what an asker on the auth socket is told, whatever the verdict. A
     /// referral of somebody who has no password (NULL beside `host` and `nologin`) is not.
     pub authenticated: bool,

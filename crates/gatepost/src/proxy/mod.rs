@@ -106,6 +106,10 @@ pub async fn connect(session: &Session, route: &Route) -> Result<Backend, Failur
             ours(Reason::ProxyLoop, "Proxying loops to itself".into())
         });
     }
+    // The next hop would be told 0.
+    if session.ttl().is_some_and(|ttl| ttl <= 1) {
+        return Err(ours(Reason::ProxyTtl, "TTL reached zero - proxies appear to be looping?".into()));
+    }
     let settings = session.settings();
     let target = Target {
         place: Place::Tcp { addresses: &addresses, source: route.source },

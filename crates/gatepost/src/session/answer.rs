@@ -33,7 +33,9 @@ pub fn refusal(refusal: &Refusal, settings: &LoginSettings, hostname: &str) -> (
         | Reason::ProxyLoop
         | Reason::BackendDown
         | Reason::NoLocalService => (Code::Unavailable, "Account is temporarily unavailable.".into()),
-        Reason::BackendFault => (Code::ServerBug, "Account is temporarily unavailable.".into()),
+        Reason::BackendFault | Reason::ProxyTtl => {
+            (Code::ServerBug, "Account is temporarily unavailable.".into())
+        }
         Reason::UserdbUnknown | Reason::UserdbFailed => {
             (Code::Unavailable, "Internal error occurred. Refer to server log for more information.".into())
         }

@@ -459,6 +459,11 @@ impl Session {
         self.knows_capability
     }
 
+    /// Hops left, where a trusted front has said so.
+    pub(crate) fn ttl(&self) -> Option<u32> {
+        self.ttl
+    }
+
     /// TLS towards backends, as this connection's settings say.
     pub(crate) fn client_tls(&self) -> Result<Arc<ClientTls>, Vec<String>> {
         self.gate.client_tls(&self.settings.tls)

@@ -166,6 +166,7 @@ fn kind(reason: Reason) -> Kind {
         | Reason::ProxyHostUnknown
         | Reason::ProxyNoPassword
         | Reason::ProxyLoop
+        | Reason::ProxyTtl
         | Reason::BackendDown
         | Reason::BackendFault
         | Reason::NoLocalService

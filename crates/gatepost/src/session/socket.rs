@@ -244,7 +244,7 @@ impl Asker {
         }
         let failure = Failure {
             user: (reason != Reason::BadResponse).then_some(identity.user.as_str()),
-            nodelay: decision.wait.is_zero() && decision.fields.has("nodelay"),
+            nodelay: decision.nodelay,
             code: code(reason),
             reason: (reason == Reason::Expired).then_some("Password expired"),
             fields: &fields,
