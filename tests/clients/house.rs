@@ -34,11 +34,12 @@ impl Backends {
 }
 
 /// A Dovecot that lets everybody in.
-pub(crate) fn backend() -> Result<Running, String> {
+fn backend() -> Result<Running, String> {
     let text = format!(
         "# A backend.
 [dovecot.conf]
 mail_max_userip_connections = 200
+verbose_proctitle = yes
 passdb {{
   driver = static
   args = password={{PLAIN}}{PASSWORD}

@@ -1,16 +1,19 @@
 //! What no polite client program does: pipelining behind the login, half-closing, many sessions at once, backends that
 //! go away.
 
+use std::fs;
 use std::io::{BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Barrier;
 use std::thread;
 
 use gatepost_tests::stream::{Heard, Stream};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use socket2::SockRef;
 
 use crate::Test;
-use crate::house::{Gate, PASSWORD, PATIENCE, backend, command, deliver, expect, until};
+use crate::house::{Gate, PASSWORD, PATIENCE, command, expect, until};
 use crate::program::holds;
 use crate::standin;
 
@@ -21,7 +24,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("session::a_client_that_has_said_all_still_hears_all", &[], half_close),
     ("session::fifty_sessions_at_once", &[], fifty),
     ("session::a_backend_that_crashes_ends_the_session", &[], backend_crashes),
-    ("session::a_backend_that_stops_ends_the_session", &[], backend_stops),
+    ("session::a_backend_that_is_killed_ends_the_session", &[], backend_is_killed),
+    ("session::a_backend_that_is_down_is_no_wrong_password", &[], backend_is_down),
 ];
 
 fn pipelined_imap(gate: &mut Gate) -> Result<(), String> {
@@ -75,7 +79,14 @@ fn referrals(gate: &mut Gate) -> Result<(), String> {
     let url = format!("c OK [REFERRAL imap://{ruth};AUTH=PLAIN@127.0.0.1:{one}/] ");
     holds(&told.join("\n"), &url)?;
     command(&mut client, "d SELECT INBOX")?;
-    command(&mut client, "e LOGOUT").map(|_| ())
+    command(&mut client, "e LOGOUT")?;
+    // POP3 has no way to say where, but rosa is not let in either.
+    let mut client = gate.connect("pop3")?;
+    client.send(format!("USER {rosa}\r\nPASS {PASSWORD}\r\n").as_bytes()).map_err(|e| e.to_string())?;
+    for reply in ["+OK ", "+OK", "-ERR Try this server instead."] {
+        expect(&mut client, reply)?;
+    }
+    Ok(())
 }
 
 /// The backend answers only after it has read the end: with how much came, and with megabytes of its own.
@@ -169,24 +180,46 @@ fn backend_crashes(gate: &mut Gate) -> Result<(), String> {
     gate.await_log(&["Disconnected: Connection to the backend lost", &gate.user("stan")]).map(|_| ())
 }
 
-fn backend_stops(gate: &mut Gate) -> Result<(), String> {
-    let own = backend()?;
-    gate.add_proxied("stan", own.place.port("imap")?)?;
-    deliver(&own, &gate.user("stan"), "Hello")?;
-    let mut client = gate.log_in("imap", "stan")?;
+fn backend_is_killed(gate: &mut Gate) -> Result<(), String> {
+    let mut client = gate.log_in("imap", "bert")?;
     command(&mut client, "b SELECT INBOX")?;
-    drop(own);
-    until(&mut client, "* BYE ")?;
+    kill(mail_process(gate, "bert")?, Signal::SIGKILL).map_err(|e| e.to_string())?;
     expect_end(&mut client)?;
     // The gate's own end of the session comes when the client has seen it too.
     drop(client);
-    gate.await_log(&["Disconnected: Connection closed by the backend", &gate.user("stan")])?;
+    gate.await_log(&["Disconnected: Connection closed by the backend", &gate.user("bert")])?;
+    command(&mut gate.log_in("imap", "bert")?, "b SELECT INBOX").map(|_| ())
+}
+
+/// The second backend's process that serves a user's only IMAP session, by its title.
+fn mail_process(gate: &Gate, who: &str) -> Result<Pid, String> {
+    let parent = format!("PPid:\t{}", gate.backends.two.id()?);
+    for entry in fs::read_dir("/proc").map_err(|e| e.to_string())?.flatten() {
+        let read = |name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        let title = read("cmdline");
+        if title.contains("dovecot/imap ")
+            && title.contains(&gate.user(who))
+            && read("status").contains(&parent)
+        {
+            let id = entry.file_name().to_string_lossy().parse().map_err(|_| "no process id")?;
+            return Ok(Pid::from_raw(id));
+        }
+    }
+    Err(format!("no mail process of {}", gate.user(who)))
+}
+
+fn backend_is_down(gate: &mut Gate) -> Result<(), String> {
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+    gate.add_proxied("stan", closed.map_err(|e| e.to_string())?.port())?;
     let mut client = gate.connect("imap")?;
     expect(&mut client, "* OK ")?;
     client
         .send_line(format!("a LOGIN {} {PASSWORD}", gate.user("stan")).as_bytes())
         .map_err(|e| e.to_string())?;
-    expect(&mut client, "a NO [UNAVAILABLE] ").map(|_| ())
+    expect(&mut client, "a NO [UNAVAILABLE] ")?;
+    // Nobody guessed a password, and another login may follow.
+    gate.await_log(&["connect(127.0.0.1:", "Connection refused", &gate.user("stan")])?;
+    command(&mut client, &format!("b LOGIN {} {PASSWORD}", gate.user("anna"))).map(|_| ())
 }
 
 fn expect_end(client: &mut Stream) -> Result<(), String> {

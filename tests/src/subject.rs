@@ -83,10 +83,14 @@ impl Running {
         }
     }
 
+    /// Its process.
+    pub fn id(&self) -> Result<Pid, String> {
+        i32::try_from(self.process.id()).map(Pid::from_raw).map_err(|e| e.to_string())
+    }
+
     /// Sends its process a signal.
     pub fn signal(&self, signal: Signal) -> Result<(), String> {
-        let id = i32::try_from(self.process.id()).map_err(|e| e.to_string())?;
-        kill(Pid::from_raw(id), signal).map_err(|e| e.to_string())
+        kill(self.id()?, signal).map_err(|e| e.to_string())
     }
 
     /// Waits until its process has ended by itself.
