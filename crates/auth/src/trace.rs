@@ -1,6 +1,7 @@
 //! The record of how a decision came about, free of secrets, and the closed list of reason codes.
 //! Knows nothing of how either is shown.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use config::rows::passdb::Rule;
@@ -312,7 +313,36 @@ impl Reason {
     pub fn code(self) -> &'static str {
         REASONS.get(self as usize).map_or("", |row| row.code)
     }
+
+    /// The verdict of a login that ends for this reason, as it stands in logs.
+    pub fn verdict(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Proxied => "proxied",
+            Self::Referred => "referred",
+            _ => "refused",
+        }
+    }
 }
+
+/// The page "Reason codes", as Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for row in REASONS {
+        let _ = writeln!(page, "| `{}` | {} | {} |", row.code, row.reason.verdict(), row.doc);
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# Reason codes
+
+Every login ends with one of these codes, in the log line after `reason=` and in JSON as `reason`. Codes are
+never renamed; new ones may come. What the client hears for each stands in [failures.md](failures.md).
+
+| code | verdict | meaning |
+|---|---|---|
+";
 
 #[cfg(test)]
 mod tests {
@@ -325,5 +355,14 @@ mod tests {
             assert!(REASONS.iter().filter(|other| other.code == row.code).count() == 1, "{}", row.code);
         }
         assert_eq!(REASONS.len(), Reason::UserdbFailed as usize + 1);
+    }
+
+    #[test]
+    fn the_page_has_a_line_for_every_code() {
+        let page = reference();
+        for row in REASONS {
+            assert!(page.contains(&format!("\n| `{}` | {} | ", row.code, row.reason.verdict())), "{page}");
+        }
+        assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), REASONS.len());
     }
 }

@@ -20,6 +20,7 @@ mod vectors;
 mod yescrypt;
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE, HEXLOWER, HEXLOWER_PERMISSIVE};
 use md4::Md4;
@@ -184,6 +185,41 @@ pub static SCHEMES: &[Scheme] = &[
     fixed("PLAIN-MD4", Encoding::Hex, 16, digest::verify::<Md4>, digest::make::<Md4>),
     text("MD5", Cost::Costly, md5_crypt::verify_either, md5_crypt::make),
 ];
+
+/// The page "Password schemes", as Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for scheme in SCHEMES {
+        let cost = match scheme.cost {
+            Cost::Cheap => "cheap",
+            Cost::Costly => "costly",
+        };
+        let encoding = match scheme.encoding {
+            Encoding::Text => "as it is",
+            Encoding::Hex => "hex",
+            Encoding::Base64 => "base64",
+        };
+        let _ = writeln!(page, "| `{}` | {cost} | {encoding} |", scheme.name);
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# Password schemes
+
+A stored password is written `{SCHEME}data`; the name may be in any case. Without `{SCHEME}` the database's default scheme
+holds: `CRYPT` in a passwd-file (or its `scheme=`), `default_pass_scheme` in SQL, `PLAIN` in `static`.
+
+The *encoding* is how the data is written; `.HEX`, `.B64` or `.BASE64` behind the name asks for another
+(`SHA256.HEX`). A digest without salt is recognised in either by its length.
+
+*Cheap* checks take microseconds and are done in place; *costly* ones run on as many threads as there are
+cores, and wait in a queue when all are taken ([failures.md](failures.md)). [pw.md](pw.md) makes and tests
+stored passwords.
+
+| scheme | check | encoding |
+|---|---|---|
+";
 
 const fn text(name: &'static str, cost: Cost, verify: Verify, make: Make) -> Scheme {
     Scheme { name, cost, encoding: Encoding::Text, length: None, verify, make }

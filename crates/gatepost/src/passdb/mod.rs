@@ -7,6 +7,7 @@ pub(crate) mod passwd_file;
 mod record;
 pub(crate) mod sql;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use auth::expand::Template;
@@ -92,6 +93,42 @@ pub const DRIVERS: [Driver; 4] = [
         open: fixed::open,
     },
 ];
+
+/// What passdbs and userdbs there are, as Markdown: the page "Databases".
+pub fn reference() -> String {
+    let mut page = String::from(INTRODUCTION);
+    let yes = |it: bool| if it { "yes" } else { "no" };
+    for driver in &DRIVERS {
+        let (fields, credentials) = (yes(driver.has_fields), yes(driver.has_credentials));
+        let _ = writeln!(page, "| `{}` | {fields} | {credentials} | {} |", driver.name, driver.doc);
+    }
+    page.push_str(USERDBS);
+    for driver in &crate::userdb::DRIVERS {
+        let _ = writeln!(page, "| `{}` | {} |", driver.name, driver.doc);
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# Databases
+
+The drivers of this version. Any other one is an error, of `config check` too.
+
+## `passdb { }`: who may log in
+
+*Extra fields*: its answers may hold them ([extra-fields.md](extra-fields.md)). *Stored passwords*: it gives
+the password in stored form, rather than only checking one.
+
+| driver | extra fields | stored passwords | |
+|---|---|---|---|
+";
+
+const USERDBS: &str = "
+## `userdb { }`: what is known of a user who has logged in
+
+| driver | |
+|---|---|
+";
 
 /// Opens the database of a `passdb { }` block; files may be read, so not for the event loop. A file that
 /// is absent is no error: lookups fail, temporarily, until it appears.
