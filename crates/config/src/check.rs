@@ -420,7 +420,8 @@ fn certificates(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
-fn certificate_anywhere(config: &Config) -> bool {
+/// Whether some connection can be given a certificate.
+pub(crate) fn certificate_anywhere(config: &Config) -> bool {
     config.written().iter().any(|block| config.resolved(&block.filter).tls.cert.is_some())
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::check::certificate_anywhere;
 use crate::rows::{self, Known, SectionKind, Standing};
 use crate::scope::Config;
 use crate::services;
@@ -34,7 +35,7 @@ impl Show {
         }
         let mut groups = global.sections.clone();
         if !self.only_changed {
-            add_login_services(&mut groups);
+            add_login_services(&mut groups, certificate_anywhere(config));
         }
         items.extend(self.groups(&groups, 0));
         in_order(&mut out, items);
@@ -184,8 +185,9 @@ fn in_order(out: &mut String, mut items: Vec<(String, String)>) {
     items.iter().for_each(|(_, text)| out.push_str(text));
 }
 
-/// The services that run without being told, where nothing was written about them.
-fn add_login_services(groups: &mut Vec<Group>) {
+/// The services that run without being told, where nothing was written about them. Without a certificate
+/// their TLS ports are closed, and asking for one by name would be an error.
+fn add_login_services(groups: &mut Vec<Group>, certificate: bool) {
     let group = |kind: &'static SectionKind, name: &str| Group {
         kind,
         name: name.to_owned(),
@@ -211,12 +213,14 @@ fn add_login_services(groups: &mut Vec<Group>) {
             let at = inner
                 .iter()
                 .position(|known| known.kind.name == "inet_listener" && known.name == default.name);
+            let closed = at.is_none() && default.ssl && !certificate;
             let at = at.unwrap_or_else(|| {
                 inner.push(group(listener_kind, default.name));
                 inner.len() - 1
             });
             let settings = &mut inner[at].settings;
-            settings.entry("port".to_owned()).or_insert_with(|| said(&default.port.to_string()));
+            let port = if closed { 0 } else { default.port };
+            settings.entry("port".to_owned()).or_insert_with(|| said(&port.to_string()));
             settings.entry("ssl".to_owned()).or_insert_with(|| said(if default.ssl { "yes" } else { "no" }));
         }
     }

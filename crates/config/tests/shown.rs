@@ -186,3 +186,20 @@ fn the_reference_names_every_setting_and_how_it_stands() {
         assert_eq!(line.replace("\\|", "").matches('|').count(), 6, "{line}");
     }
 }
+
+// Its TLS ports are closed, and must not be asked for by what is shown.
+#[test]
+fn a_configuration_without_certificate_reads_again() {
+    let text = "protocols = imap pop3\npassdb {\n  driver = static\n  args = nopassword=y\n}\n";
+    let everything = Show { only_changed: false, secrets: true };
+    let first = config(load_text("dovecot.conf", text));
+    let shown = everything.text(&first);
+    let again = config(load_text("dovecot.conf", &shown));
+    assert_eq!(everything.text(&again), shown);
+    let open = |config: &Config| {
+        let mut services = resolved(config).1;
+        services.iter_mut().for_each(|service| service.inet.retain(|listener| listener.port != 0));
+        services
+    };
+    assert_eq!(open(&again), open(&first));
+}

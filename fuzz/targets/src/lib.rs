@@ -6,8 +6,14 @@
 
 mod back;
 mod bytes;
+mod configuration;
+mod credentials;
+mod fields;
 mod front;
+mod login;
 pub mod meter;
+mod names;
+mod passwd_file;
 mod script;
 mod socket;
 
@@ -18,20 +24,39 @@ pub struct Target {
     pub name: &'static str,
     /// Runs it on one input. Panics when the input shows a fault.
     pub run: fn(&[u8]),
+    /// Runs may take long: passwords are hashed slowly on purpose.
+    pub slow: bool,
 }
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target { name: "base64", run: bytes::base64 },
-    Target { name: "cutter", run: bytes::cutter },
-    Target { name: "imap-back", run: back::imap },
-    Target { name: "imap-front", run: front::imap },
-    Target { name: "pop3-back", run: back::pop3 },
-    Target { name: "pop3-front", run: front::pop3 },
-    Target { name: "socket-asker", run: socket::asker },
-    Target { name: "socket-line", run: socket::tab_line },
-    Target { name: "socket-server", run: socket::server },
+    target("allow-nets", names::networks),
+    target("args", configuration::arguments),
+    target("base64", bytes::base64),
+    target("config", configuration::configuration),
+    target("cutter", bytes::cutter),
+    target("delay-until", names::delay),
+    target("fields", fields::fields),
+    target("imap-back", back::imap),
+    target("imap-front", front::imap),
+    target("login", login::login),
+    target("mechanism", credentials::mechanism),
+    target("passwd-file", passwd_file::table),
+    target("pop3-back", back::pop3),
+    target("pop3-front", front::pop3),
+    Target { slow: true, ..target("scheme", credentials::stored) },
+    target("socket-asker", socket::asker),
+    target("socket-line", socket::tab_line),
+    target("socket-server", socket::server),
+    target("sql-file", configuration::sql_file),
+    target("template", names::template),
+    target("username", names::username),
+    target("value", configuration::values),
 ];
+
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run, slow: false }
+}
 
 /// Finds a target by its name.
 pub fn find(name: &str) -> Option<&'static Target> {

@@ -5,7 +5,7 @@ mod args;
 mod sql;
 
 pub use args::{Field, PasswdFileSettings, StaticSettings, fixed, passwd_file};
-pub use sql::{SqlSettings, sql};
+pub use sql::{SqlSettings, sql, sql_text};
 
 use crate::nearest::nearest;
 use crate::problem::Problem;

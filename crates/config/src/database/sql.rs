@@ -54,6 +54,11 @@ pub fn sql(args: &str, place: &Place) -> Result<(SqlSettings, Vec<Problem>), Vec
     settings(file, parsed)
 }
 
+/// Reads the same from `text` in memory; `file` stands for its name, and nothing can be included.
+pub fn sql_text(file: &Path, text: &str) -> Result<(SqlSettings, Vec<Problem>), Vec<Problem>> {
+    settings(file, syntax::parse_text(&file.to_string_lossy(), text))
+}
+
 /// Gives `parsed`, the contents of `file`, a type.
 fn settings(file: &Path, parsed: Parsed) -> Result<(SqlSettings, Vec<Problem>), Vec<Problem>> {
     let mut problems = parsed.problems;
