@@ -305,7 +305,7 @@ impl Exchange {
         let id = number(id).ok_or("CONT without an id")?;
         let data = data.ok_or_else(|| format!("CONT {id} without data"))?;
         let Some(stage) = self.open.get_mut(&id) else {
-            fail_unknown(&mut self.output, id);
+            fail_because(&mut self.output, id, "Authentication request timed out");
             return Ok(None);
         };
         if *stage == Stage::Challenged {
@@ -316,7 +316,7 @@ impl Exchange {
             fail_base64(&mut self.output, id, "Invalid base64 data in continued response");
         } else {
             // Nothing was asked. What is under way ends with it, or this id would be answered twice.
-            fail_unknown(&mut self.output, id);
+            fail_because(&mut self.output, id, "Unexpected continuation");
         }
         self.open.remove(&id);
         Ok(Some(SocketEvent::Cancel { id }))
@@ -397,8 +397,8 @@ fn fail_temporarily(out: &mut Vec<u8>, id: u32) {
     out.extend_from_slice(format!("FAIL\t{id}\tcode=temp_fail\n").as_bytes());
 }
 
-fn fail_unknown(out: &mut Vec<u8>, id: u32) {
-    out.extend_from_slice(format!("FAIL\t{id}\treason=Authentication request timed out\n").as_bytes());
+fn fail_because(out: &mut Vec<u8>, id: u32, reason: &str) {
+    out.extend_from_slice(format!("FAIL\t{id}\treason={reason}\n").as_bytes());
 }
 
 fn fail_base64(out: &mut Vec<u8>, id: u32, reason: &str) {

@@ -206,7 +206,7 @@ fn what_is_not_base64_fails_one_request_only() {
 }
 
 #[test]
-fn replies_to_nothing_time_out_at_once() {
+fn replies_to_nothing_fail_at_once() {
     requests(
         "
         C: CONT|0|AAAA
@@ -215,7 +215,7 @@ fn replies_to_nothing_time_out_at_once() {
         S: FAIL|7|reason=Authentication request timed out
         C: AUTH|1|PLAIN|service=wait
         C: CONT|1|AAAA
-        S: FAIL|1|reason=Authentication request timed out
+        S: FAIL|1|reason=Unexpected continuation
         C: AUTH|2|PLAIN|service=x
         S: CONT|2|PDFAaD4=
         C: CANCEL|2
