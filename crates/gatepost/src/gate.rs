@@ -13,7 +13,7 @@ use config::rows::ssl::SslSettings;
 use config::scope::{Config, ConnectionKey};
 use data_encoding::BASE64_NOPAD;
 
-use crate::admit::LocalService;
+use crate::local::LocalService;
 use crate::log::Log;
 use crate::sessions::Sessions;
 use crate::tls::{ClientTls, ServerTls};

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::gate::Shared;
 use crate::relay::Halt;
 
 /// Whose sessions are counted together.
@@ -33,7 +32,7 @@ pub enum Phase {
 
 /// Everybody who is connected.
 pub struct Sessions {
-    owners: Mutex<HashMap<Owner, u32>>,
+    owners: Arc<Mutex<HashMap<Owner, u32>>>,
     phase: watch::Sender<Phase>,
     open: Arc<Mutex<HashMap<u64, Halt>>>,
     next: AtomicU64,
@@ -42,7 +41,7 @@ pub struct Sessions {
 impl Default for Sessions {
     fn default() -> Self {
         Self {
-            owners: Mutex::default(),
+            owners: Arc::default(),
             phase: watch::Sender::new(Phase::Up),
             open: Arc::default(),
             next: AtomicU64::new(1),
@@ -78,13 +77,13 @@ fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A user's session that counts towards their limit as long as this lives.
 pub struct Place {
-    shared: Arc<Shared>,
+    owners: Arc<Mutex<HashMap<Owner, u32>>>,
     owner: Owner,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut owners = lock(&self.shared.sessions.owners);
+        let mut owners = lock(&self.owners);
         if let Some(count) = owners.get_mut(&self.owner) {
             *count -= 1;
             if *count == 0 {
@@ -109,20 +108,20 @@ impl Sessions {
 
     /// Takes a place for a user's session, unless they have `limit` already (0: no limit).
     pub fn place(
-        shared: &Arc<Shared>,
+        &self,
         user: &str,
         remote: Option<IpAddr>,
         protocol: &'static str,
         limit: u32,
     ) -> Option<Place> {
         let owner = Owner { user: user.to_owned(), remote, protocol };
-        let mut owners = lock(&shared.sessions.owners);
+        let mut owners = lock(&self.owners);
         let count = owners.entry(owner.clone()).or_insert(0);
         if limit != 0 && *count >= limit {
             return None;
         }
         *count += 1;
-        Some(Place { shared: Arc::clone(shared), owner })
+        Some(Place { owners: Arc::clone(&self.owners), owner })
     }
 
     /// Watches the server's way out.

@@ -77,12 +77,12 @@ pub(super) fn proxy_failed(session: &Session, ended: &Ended<'_>, why: &str) {
         ended.backend.as_deref().unwrap_or_default(),
         value(why)
     );
-    session.say(Level::Error, format!("{text}: session=<{}>", value(&session.id)));
+    session.connection.say(Level::Error, format!("{text}: session=<{}>", value(session.connection.id())));
 }
 
 pub(super) fn admit_failed(session: &Session, ended: &Ended<'_>, why: &str) {
     let text = format!("local({}): {}", value(&ended.identity.user), value(why));
-    session.say(Level::Error, format!("{text}: session=<{}>", value(&session.id)));
+    session.connection.say(Level::Error, format!("{text}: session=<{}>", value(session.connection.id())));
 }
 
 /// The backend said no. After our own check had said yes this is not a wrong password, and the line
@@ -109,8 +109,9 @@ pub(super) fn rejected(session: &Session, rejected: Rejected) {
         Rejected::Mechanism => "tried to use a mechanism that is not offered",
         Rejected::Base64 => "sent an initial response that is not base64",
     };
-    let text = format!("Aborted login ({why}): {}", place(&session.peer, &session.id, None));
-    session.say(Level::Info, text);
+    let text =
+        format!("Aborted login ({why}): {}", place(session.connection.peer(), session.connection.id(), None));
+    session.connection.say(Level::Info, text);
 }
 
 pub(super) fn disconnected(session: &Session, why: &str) {
@@ -122,9 +123,9 @@ pub(super) fn disconnected(session: &Session, why: &str) {
         "Disconnected: {} ({tries} in {} secs): {}",
         value(why),
         session.started.elapsed().as_secs(),
-        place(&session.peer, &session.id, None)
+        place(session.connection.peer(), session.connection.id(), None)
     );
-    session.say(Level::Info, text);
+    session.connection.say(Level::Info, text);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -176,10 +177,10 @@ fn kind(reason: Reason) -> Kind {
 }
 
 fn write(session: &Session, ended: &Ended<'_>, level: Level, text: &str, verdict: &str, reason: Reason) {
-    let deciding = session.deciding();
-    let facts = session.facts(ended.mechanism);
-    let service = session.protocol.login_service;
-    login(session.shared(), service, &deciding, &facts, ended, level, text, verdict, reason);
+    let connection = &session.connection;
+    let (deciding, facts) = (connection.deciding(), connection.facts(ended.mechanism));
+    let service = connection.protocol().login_service;
+    login(connection.shared(), service, &deciding, &facts, ended, level, text, verdict, reason);
 }
 
 /// A login asked about on the auth socket.
@@ -345,11 +346,14 @@ pub(super) struct Farewell {
 
 impl Farewell {
     pub(super) fn new(session: &Session, user: &str, backend: &str) -> Self {
-        let line =
-            format!("user=<{}>, backend={backend}, {}", value(user), place(&session.peer, &session.id, None));
+        let line = format!(
+            "user=<{}>, backend={backend}, {}",
+            value(user),
+            place(session.connection.peer(), session.connection.id(), None)
+        );
         Self {
-            shared: std::sync::Arc::clone(&session.gate.shared),
-            service: session.protocol.login_service,
+            shared: std::sync::Arc::clone(session.connection.shared()),
+            service: session.connection.protocol().login_service,
             line: line.into(),
         }
     }
