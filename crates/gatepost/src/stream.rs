@@ -267,16 +267,18 @@ impl Stream {
             if done && session.hold_tickets_back() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(socket.poll_flush(cx, &mut session.unsent)).map_err(|error| fault::left(peer, error))?;
+            ready!(socket.poll_flush(cx, &mut session.unsent)).map_err(|error| fault::left(peer, &error))?;
             if done {
                 return Poll::Ready(Ok(()));
             }
             ready!(scratch::received(|records| {
                 records.extend_from_slice(&session.received);
                 match ready!(socket.poll_receive(cx, records)) {
-                    Ok(0) => return Poll::Ready(Err(fault::left(peer, io::ErrorKind::UnexpectedEof.into()))),
+                    Ok(0) => {
+                        return Poll::Ready(Err(fault::left(peer, &io::ErrorKind::UnexpectedEof.into())));
+                    }
                     Ok(_) => {}
-                    Err(error) => return Poll::Ready(Err(fault::left(peer, error))),
+                    Err(error) => return Poll::Ready(Err(fault::left(peer, &error))),
                 }
                 let mut early = std::mem::take(&mut session.early);
                 let opened = session.open(records, &mut early);

@@ -149,7 +149,7 @@ pub(crate) fn earlier() -> io::Error {
 }
 
 /// The peer or the network went away within the handshake.
-pub(crate) fn left(peer: Peer, error: io::Error) -> io::Error {
+pub(crate) fn left(peer: Peer, error: &io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             io::Error::new(error.kind(), format!("{peer} left during the TLS handshake"))
