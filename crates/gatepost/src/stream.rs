@@ -179,6 +179,9 @@ impl Stream {
             into.reserve(1);
             return socket.poll_receive(cx, into);
         };
+        if session.agreed().is_handshaking() {
+            return Poll::Ready(Err(fault::unfinished()));
+        }
         let before = into.len();
         into.append(&mut session.early);
         session.early = Vec::new();
@@ -219,6 +222,9 @@ impl Stream {
         session.held_back = false;
         if session.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if session.agreed().is_handshaking() {
+            return Poll::Ready(Err(fault::unfinished()));
         }
         let content = &bytes[..bytes.len().min(CHUNK)];
         scratch::records(|records| {
