@@ -249,3 +249,23 @@ fn the_trace_tells_the_story_without_secrets() {
     assert!(story.contains("Named { typed: \"Bob\", user: \"bob\" }"));
     assert!(story.contains("Answered { passdb: 1, outcome: Mismatch }"));
 }
+
+// Found by fuzzing: the value is the database's, and the stack is ours.
+#[test]
+fn imports_in_imports_are_left_out() {
+    let deep: &'static str = Box::leak("passdb_import:protected=".repeat(50_000).into_boxed_str());
+    let decision = one("bob", "pw", &[("passdb_import", deep), ("passdb_import", "passdb_import=x=1\ty=2")]);
+    assert!(decision.authenticated);
+    assert_eq!(decision.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["y"]);
+}
+
+// "Set this field only if it hasn't been set before", "Remove this field entirely": neither is a setting.
+#[test]
+fn a_field_that_is_removed_or_stays_does_not_act() {
+    for name in ["fail:remove", "allow_nets:remove", "delay_until:remove", "login_user:remove"] {
+        assert!(one("bob", "pw", &[(name, "")]).authenticated, "{name}");
+    }
+    let nets = [("allow_nets", "0.0.0.0/0,::/0,local"), ("allow_nets:protected", "192.0.2.1")];
+    assert!(one("bob", "pw", &nets).authenticated);
+    assert_eq!(reason(&one("bob", "pw", &nets[1..])), Reason::AllowNets);
+}
