@@ -12,9 +12,13 @@ use crate::passdb::{BoxFuture, Busy, Job, UserAnswer};
 use crate::scheme::SchemeError;
 use crate::verdict::Refusal;
 
+/// A user's name, password and fields.
+type User = (&'static str, Option<&'static str>, Vec<(&'static str, &'static str)>);
+type Users = Vec<User>;
+
 /// A database that knows the users it was given, by name.
 struct Fake {
-    users: Vec<(&'static str, Option<&'static str>, Vec<(&'static str, &'static str)>)>,
+    users: Users,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -80,8 +84,6 @@ fn block() -> PassdbSettings {
         auth_verbose: None,
     }
 }
-
-type Users = Vec<(&'static str, Option<&'static str>, Vec<(&'static str, &'static str)>)>;
 
 fn fake(users: Users) -> (Box<dyn Passdb>, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::default();
