@@ -312,6 +312,7 @@ impl Session {
         let mut to_backend = line.front.leftover();
         to_backend.append(&mut line.ahead);
         let halt = present.halt();
+        present.relayed();
         let relay = Relay::new(line.stream, backend.stream, to_backend, backend.leftover, halt);
         let farewell = record::Farewell::new(&self, &user, &backend.name);
         relay::start(relay, move |ended| {
