@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use wire::{Back, BackEvent, BackRefusal, Errand};
 
 use super::{Backend, Failure, Target, dial};
+use crate::log::plainly;
 use crate::session::Session;
 use crate::stream::Stream;
 use crate::tls::Verify;
@@ -69,7 +70,7 @@ fn lost(back: &dyn Back, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => format!("Disconnected by the backend (state={})", back.state()),
         io::ErrorKind::TimedOut => format!("Login timed out (state={})", back.state()),
-        _ => format!("Connection lost: {error} (state={})", back.state()),
+        _ => format!("Connection lost: {} (state={})", plainly(error), back.state()),
     }
 }
 

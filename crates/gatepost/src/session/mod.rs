@@ -24,7 +24,7 @@ use wire::{Answer, Event, Farewell, Fault, Forwarded, Front};
 
 use crate::admit;
 use crate::gate::{Deciding, Gate, Shared};
-use crate::log::Level;
+use crate::log::{Level, plainly};
 use crate::proxy::{self, Backend};
 use crate::relay::{self, Relay};
 use crate::sessions::{Phase, Present};
@@ -73,6 +73,8 @@ pub struct Session {
     deadline: tokio::time::Instant,
     /// Logins that failed, for the log.
     failures: u32,
+    /// Logins that were referred to another server, for the log.
+    referrals: u32,
     /// The client has asked for the capabilities itself.
     knows_capability: bool,
 }
@@ -126,6 +128,7 @@ pub async fn run(accepted: Accepted, gate: Arc<Gate>) {
         started: Instant::now(),
         deadline: tokio::time::Instant::now() + LOGIN_TIMEOUT,
         failures: 0,
+        referrals: 0,
         knows_capability: false,
     };
     let mut stream = Stream::plain(socket);
@@ -216,6 +219,7 @@ impl Session {
                     return self.refuse(line, &refusal, &ended).await;
                 }
                 Verdict::Refer(referral) => {
+                    self.referrals += 1;
                     record::referred(self, &ended, &referral);
                     let target = answer::target(&referral, self.protocol, mechanism);
                     let text = referral.text.as_deref().unwrap_or(answer::TRY_INSTEAD);
@@ -262,7 +266,7 @@ impl Session {
                     match admitted.await {
                         Ok(admit::Admitted { backend, place }) => {
                             ended.backend = Some(backend.name.clone());
-                            record::admitted(self, &ended);
+                            record::admitted(self, &ended, admission.referral.as_ref());
                             let referral = admission.referral.as_ref().map(|referral| {
                                 let text = referral.text.as_deref().unwrap_or(answer::BETTER_THERE);
                                 (answer::target(referral, self.protocol, mechanism), text)
@@ -547,7 +551,7 @@ impl std::fmt::Display for End {
             Self::Gone(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 f.write_str("Connection closed")
             }
-            Self::Gone(error) => write!(f, "Connection closed: {error}"),
+            Self::Gone(error) => write!(f, "Connection closed: {}", plainly(error)),
             Self::Fault(Fault::BadCommands) => f.write_str("Too many bad commands"),
             Self::Fault(Fault::TooLong) => f.write_str("Input too long"),
             Self::Slow(Farewell::InactivityInLogin) => f.write_str("Inactivity during authentication"),
