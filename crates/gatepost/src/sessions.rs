@@ -24,7 +24,7 @@ pub enum Phase {
     /// Serving.
     #[default]
     Up,
-    /// No new connections; logins in progress may finish, everything else ends.
+    /// No new connections; logins in progress may finish, clients who have not begun one are sent away.
     Closing,
     /// Everything ends now.
     Down,
@@ -34,8 +34,15 @@ pub enum Phase {
 pub struct Sessions {
     owners: Arc<Mutex<HashMap<Owner, u32>>>,
     phase: watch::Sender<Phase>,
-    open: Arc<Mutex<HashMap<u64, Halt>>>,
+    open: Arc<Mutex<HashMap<u64, Connection>>>,
     next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    halt: Halt,
+    /// Its login is over and went well.
+    relayed: bool,
 }
 
 impl Default for Sessions {
@@ -52,7 +59,7 @@ impl Default for Sessions {
 /// A connection that counts as long as this lives.
 #[derive(Debug)]
 pub struct Present {
-    open: Arc<Mutex<HashMap<u64, Halt>>>,
+    open: Arc<Mutex<HashMap<u64, Connection>>>,
     id: u64,
     halt: Halt,
 }
@@ -61,6 +68,13 @@ impl Present {
     /// Ends the session from outside.
     pub fn halt(&self) -> Halt {
         self.halt.clone()
+    }
+
+    /// Notes that the login is over, and that a relay follows.
+    pub fn relayed(&self) {
+        if let Some(connection) = lock(&self.open).get_mut(&self.id) {
+            connection.relayed = true;
+        }
     }
 }
 
@@ -97,13 +111,18 @@ impl Sessions {
     /// Counts a connection.
     pub fn enter(&self) -> Present {
         let (id, halt) = (self.next.fetch_add(1, Ordering::Relaxed), Halt::new());
-        lock(&self.open).insert(id, halt.clone());
+        lock(&self.open).insert(id, Connection { halt: halt.clone(), relayed: false });
         Present { open: Arc::clone(&self.open), id, halt }
     }
 
     /// How many connections there are.
     pub fn open(&self) -> usize {
         lock(&self.open).len()
+    }
+
+    /// How many of them have not logged in.
+    pub fn logging_in(&self) -> usize {
+        lock(&self.open).values().filter(|connection| !connection.relayed).count()
     }
 
     /// Takes a place for a user's session, unless they have `limit` already (0: no limit).
@@ -133,8 +152,8 @@ impl Sessions {
     pub fn advance(&self, phase: Phase) {
         self.phase.send_replace(phase);
         if phase == Phase::Down {
-            for halt in lock(&self.open).values() {
-                halt.stop();
+            for connection in lock(&self.open).values() {
+                connection.halt.stop();
             }
         }
     }

@@ -11,6 +11,7 @@ use wire::{Back, BackEvent, BackRefusal, Errand};
 
 use super::{Backend, Failure, Target, dial};
 use crate::connection::Connection;
+use crate::log::plainly;
 use crate::stream::Stream;
 use crate::tls::Verify;
 
@@ -69,7 +70,7 @@ fn lost(back: &dyn Back, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => format!("Disconnected by the backend (state={})", back.state()),
         io::ErrorKind::TimedOut => format!("Login timed out (state={})", back.state()),
-        _ => format!("Connection lost: {error} (state={})", back.state()),
+        _ => format!("Connection lost: {} (state={})", plainly(error), back.state()),
     }
 }
 

@@ -23,6 +23,7 @@ use wire::{Answer, Event, Farewell, Fault, Front};
 use crate::admit;
 use crate::connection::Connection;
 use crate::gate::Gate;
+use crate::log::plainly;
 use crate::proxy::{self, Backend};
 use crate::relay::{self, Relay};
 use crate::sessions::{Phase, Present};
@@ -63,6 +64,8 @@ pub struct Session {
     deadline: tokio::time::Instant,
     /// Logins that failed, for the log.
     failures: u32,
+    /// Logins that were referred to another server, for the log.
+    referrals: u32,
 }
 
 /// Why a session ends before its client is logged in.
@@ -99,6 +102,7 @@ pub async fn run(accepted: Accepted, gate: Arc<Gate>) {
         started: Instant::now(),
         deadline: tokio::time::Instant::now() + LOGIN_TIMEOUT,
         failures: 0,
+        referrals: 0,
     };
     let mut stream = Stream::plain(socket);
     if tls && let Err(why) = session.begin_tls(&mut stream).await {
@@ -172,6 +176,7 @@ impl Session {
                     return self.refuse(line, &refusal, &ended).await;
                 }
                 Verdict::Refer(referral) => {
+                    self.referrals += 1;
                     record::referred(self, &ended, &referral);
                     let target = answer::target(&referral, self.connection.protocol(), mechanism);
                     let text = referral.text.as_deref().unwrap_or(answer::TRY_INSTEAD);
@@ -218,7 +223,7 @@ impl Session {
                     match admitted.await {
                         Ok(admit::Admitted { backend, place }) => {
                             ended.backend = Some(backend.name.clone());
-                            record::admitted(self, &ended);
+                            record::admitted(self, &ended, admission.referral.as_ref());
                             let referral = admission.referral.as_ref().map(|referral| {
                                 let text = referral.text.as_deref().unwrap_or(answer::BETTER_THERE);
                                 (answer::target(referral, self.connection.protocol(), mechanism), text)
@@ -269,6 +274,7 @@ impl Session {
         let mut to_backend = line.front.leftover();
         to_backend.append(&mut line.ahead);
         let halt = present.halt();
+        present.relayed();
         let relay = Relay::new(line.stream, backend.stream, to_backend, backend.leftover, halt);
         let farewell = record::Farewell::new(&self, &user, &backend.name);
         relay::start(relay, move |ended| {
@@ -376,7 +382,7 @@ impl std::fmt::Display for End {
             Self::Gone(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 f.write_str("Connection closed")
             }
-            Self::Gone(error) => write!(f, "Connection closed: {error}"),
+            Self::Gone(error) => write!(f, "Connection closed: {}", plainly(error)),
             Self::Fault(Fault::BadCommands) => f.write_str("Too many bad commands"),
             Self::Fault(Fault::TooLong) => f.write_str("Input too long"),
             Self::Slow(Farewell::InactivityInLogin) => f.write_str("Inactivity during authentication"),
