@@ -33,7 +33,9 @@ fn reads_under_tls(gate: &mut Gate) -> Result<(), String> {
 fn refused_by_login(gate: &mut Gate) -> Result<(), String> {
     deliver(&gate.backends.two, &gate.user("rosa"), "Found by referral")?;
     opens_inbox(gate, "rosa", "imap", "/notls", NO_SASL, "Found by referral", &["imap", "two"])?;
-    gate.await_log(&["Login referred to <127.0.0.1>", "method=PLAIN", "verdict=referred"]).map(|_| ())
+    let there = format!("Login referred to <127.0.0.1:{}>", gate.backends.two.place.port("imap")?);
+    gate.await_log(&[&there, "method=PLAIN", "verdict=referred"])?;
+    gate.await_log(&["Disconnected: Logged out (1 logins referred in "]).map(|_| ())
 }
 
 fn refused_by_authenticate(gate: &mut Gate) -> Result<(), String> {

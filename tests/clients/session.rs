@@ -78,6 +78,7 @@ fn referrals(gate: &mut Gate) -> Result<(), String> {
     let told = command(&mut client, &format!("c LOGIN {ruth} {PASSWORD}"))?;
     let url = format!("c OK [REFERRAL imap://{ruth};AUTH=PLAIN@127.0.0.1:{one}/] ");
     holds(&told.join("\n"), &url)?;
+    gate.await_log(&[&format!("Login will be told of <127.0.0.1:{one}> as user {ruth}")])?;
     command(&mut client, "d SELECT INBOX")?;
     command(&mut client, "e LOGOUT")?;
     // POP3 has no way to say where, but rosa is not let in either.
@@ -172,7 +173,9 @@ fn log_in_pop3(gate: &Gate, door: &str, who: &str) -> Result<Stream, String> {
 fn backend_crashes(gate: &mut Gate) -> Result<(), String> {
     fn session(client: BufReader<TcpStream>) -> std::io::Result<()> {
         // A reset, as when a machine comes back from a crash.
-        SockRef::from(client.get_ref()).set_linger(Some(std::time::Duration::ZERO))
+        SockRef::from(client.get_ref()).set_linger(Some(std::time::Duration::ZERO))?;
+        drop(client);
+        Ok(())
     }
     gate.add_proxied("stan", standin::open(session)?)?;
     let mut client = gate.log_in("imap", "stan")?;

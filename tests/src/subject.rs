@@ -28,6 +28,18 @@ pub struct Running {
 impl Running {
     /// Starts `subject` and returns when it accepts connections.
     pub fn start(scenario: &Scenario, subject: Subject) -> Result<Running, String> {
+        let mut attempts = 3;
+        loop {
+            attempts -= 1;
+            match Running::start_once(scenario, subject) {
+                // Between finding a free port and using it another test run may have come along.
+                Err(fault) if attempts > 0 && fault.contains("Address already in use") => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn start_once(scenario: &Scenario, subject: Subject) -> Result<Running, String> {
         let place = Workplace::set_up(scenario, subject)?;
         let (configuration, mut command, local) = match subject {
             Subject::Dovecot => (dovecot::configuration(&place)?, dovecot::command(&place), None),

@@ -466,16 +466,15 @@ impl<'a> Attempt<'a> {
             });
             return;
         }
+        if suffix == Suffix::Remove || suffix == Suffix::Protected && self.fields.has(name) {
+            // What goes, or stays as it was, has no effect of its own.
+            let change = self.fields.apply(name, suffix, value, origin);
+            self.trace.push(Step::Field { name: name.to_owned(), value: None, origin, change });
+            return;
+        }
         match name {
-            "user" | "username" | "domain" if suffix != Suffix::Remove => {
-                if suffix == Suffix::Protected && self.fields.has(name) {
-                    let kept = self.fields.apply(name, suffix, value, origin);
-                    self.trace.push(Step::Field { name: name.into(), value: None, origin, change: kept });
-                    return;
-                }
-                self.rename(passdb, name, value);
-            }
-            "login_user" if suffix != Suffix::Remove && !value.is_empty() => {
+            "user" | "username" | "domain" => self.rename(passdb, name, value),
+            "login_user" if !value.is_empty() => {
                 self.identity.login_user = Some(value.to_owned());
             }
             "password" | "password_noscheme" => {
@@ -499,8 +498,9 @@ impl<'a> Attempt<'a> {
             "passdb_import" => {
                 for part in value.split('\t').filter(|part| !part.is_empty()) {
                     let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                    let (name, suffix) = Suffix::split(name);
+                    // Imports in imports would go as deep as a value is long.
                     if name != "passdb_import" {
-                        let (name, suffix) = Suffix::split(name);
                         self.apply(passdb, name, suffix, value, origin);
                     }
                 }

@@ -24,20 +24,29 @@ async fn main() {
     if let [gate, tls, down, sessions] = arguments.as_slice() {
         return peers(gate, tls == "true", down == "true", sessions.parse().unwrap()).await;
     }
-    let sessions = arguments.first().map_or(2000, |count| count.parse().unwrap());
-    // Warm: buffers of the thread, tickets, entropy.
-    for tls in [false, true] {
+    if let [tls, down, sessions] = arguments.as_slice() {
+        let (tls, down, sessions) = (tls == "true", down == "true", sessions.parse().unwrap());
+        // Warm: buffers of the thread, tickets, entropy.
         measure(tls, false, 50).await;
-    }
-    for tls in [false, true] {
-        let (kib, _) = measure(tls, false, sessions).await;
-        println!("{}: {kib:.2} KiB for each of {sessions} idle sessions", leg(tls));
-    }
-    for tls in [false, true] {
-        for down in [true, false] {
-            let (_, seconds) = measure(tls, down, 1).await;
-            println!("{}, {}: {seconds:.3} CPU s/GiB", leg(tls), if down { "down" } else { "up" });
+        let (kib, seconds) = measure(tls, down, sessions).await;
+        match sessions {
+            1 => println!("{}, {}: {seconds:.3} CPU s/GiB", leg(tls), if down { "down" } else { "up" }),
+            _ => println!("{}: {kib:.2} KiB for each of {sessions} idle sessions", leg(tls)),
         }
+        return;
+    }
+    let sessions = arguments.first().map_or("2000", String::as_str);
+    for (tls, down, sessions) in [
+        ("false", "false", sessions),
+        ("true", "false", sessions),
+        ("false", "true", "1"),
+        ("false", "false", "1"),
+        ("true", "true", "1"),
+        ("true", "false", "1"),
+    ] {
+        // Memory that one measurement gave back must not serve the next.
+        let again = Command::new(std::env::current_exe().unwrap()).args([tls, down, sessions]).status().await;
+        assert!(again.unwrap().success());
     }
 }
 

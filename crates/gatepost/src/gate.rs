@@ -2,7 +2,7 @@
 //! beside it what outlives a reload.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use config::rows::ssl::SslSettings;
 use config::scope::{Config, ConnectionKey};
 use data_encoding::BASE64_NOPAD;
 
-use crate::admit::LocalService;
+use crate::local::LocalService;
 use crate::log::Log;
 use crate::sessions::Sessions;
 use crate::tls::{ClientTls, ServerTls};
@@ -55,6 +55,8 @@ pub struct Shared {
     pub workers: Arc<Workers>,
     /// The growing delay per address.
     pub penalties: Mutex<Penalties>,
+    /// `auth_debug`.
+    debug: Arc<AtomicBool>,
     /// The penalty's clock starts here.
     pub started: Instant,
     /// This machine's name.
@@ -71,8 +73,14 @@ impl Shared {
         let hostname = nix::unistd::gethostname()
             .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned());
         let lines = log.clone();
+        let debug = Arc::new(AtomicBool::new(false));
+        let wanted = Arc::clone(&debug);
         let resources = passdb::Resources {
-            log: Arc::new(move |level, text: &str| lines.say(level.into(), "auth", text)),
+            log: Arc::new(move |level, text: &str| {
+                if level > passdb::Level::Debug || wanted.load(Ordering::Relaxed) {
+                    lines.say(level.into(), "auth", text);
+                }
+            }),
             files: passdb::Files::default(),
         };
         Self {
@@ -80,6 +88,7 @@ impl Shared {
             resources,
             sessions: Sessions::default(),
             workers,
+            debug,
             penalties: Mutex::new(Penalties::new(&key)),
             started: Instant::now(),
             hostname,
@@ -134,6 +143,7 @@ impl Gate {
         if !faults.is_empty() {
             return Err(faults);
         }
+        shared.debug.store(config.auth("").debug, Ordering::Relaxed);
         let penalty = !config.services().iter().filter(|service| service.name == "anvil").any(|service| {
             service
                 .unix

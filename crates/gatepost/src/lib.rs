@@ -2,9 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod admit;
+pub mod chance;
 pub mod cli;
+pub mod connection;
 pub mod gate;
 pub mod listen;
+pub mod local;
 pub mod log;
 pub mod passdb;
 pub mod proxy;

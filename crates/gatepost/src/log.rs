@@ -298,6 +298,15 @@ pub fn value(text: &str) -> String {
     clean(text, VALUE_LIMIT)
 }
 
+/// A fault of the system in its own words, without the number that Rust adds to them.
+pub fn plainly(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => text.trim_end_matches(&format!(" (os error {code})")).to_owned(),
+        None => text,
+    }
+}
+
 fn json(time: SystemTime, record: &Record) -> String {
     let mut object = serde_json::Map::new();
     let micros = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());

@@ -11,6 +11,7 @@ use config::problem::Severity;
 use config::scope::Config;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::gate::{Gate, Shared};
 use crate::listen::Listeners;
@@ -93,7 +94,16 @@ async fn run(path: PathBuf, config: Config, log: Log) -> ExitCode {
         }
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    server.end().await;
+    let again = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::select! {
+        () = server.end() => {}
+        () = again => log.say(Level::Info, "gatepost", "Told to end once more: not waiting for anybody"),
+    }
     ExitCode::SUCCESS
 }
 
@@ -152,23 +162,29 @@ impl Server {
         Ok(warnings)
     }
 
-    /// Accepts no more, lets logins in progress finish, and ends everything within a bound.
+    /// Accepts no more and lets logins in progress finish within a bound. Then it ends the sessions that are relayed,
+    /// or with `shutdown_clients = no` waits until they have ended by themselves.
     pub async fn end(mut self) {
         let (shared, log) = (&self.shared, &self.shared.log);
         log.say(Level::Info, "gatepost", "Closing: no new connections, logins in progress may finish");
         self.listeners.close();
         shared.sessions.advance(Phase::Closing);
-        empty(shared, CLOSING).await;
-        shared.sessions.advance(Phase::Down);
-        empty(shared, DOWN).await;
-        log.say(Level::Info, "gatepost", format!("Ended with {} connections cut", shared.sessions.open()));
+        let sessions = &shared.sessions;
+        let _ = timeout(CLOSING, until(|| sessions.logging_in() == 0)).await;
+        if !self.gate.load().config.server().shutdown_clients && sessions.open() > 0 {
+            let text = format!("Waiting for {} sessions to end (shutdown_clients = no)", sessions.open());
+            log.say(Level::Info, "gatepost", text);
+            until(|| sessions.open() == 0).await;
+        }
+        let cut = sessions.open();
+        sessions.advance(Phase::Down);
+        let _ = timeout(DOWN, until(|| sessions.open() == 0)).await;
+        log.say(Level::Info, "gatepost", format!("Ended, sessions cut: {cut}"));
     }
 }
 
-/// Waits until everybody has left, or the time is up.
-async fn empty(shared: &Shared, bound: Duration) {
-    let deadline = tokio::time::Instant::now() + bound;
-    while shared.sessions.open() > 0 && tokio::time::Instant::now() < deadline {
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::gate::Shared;
 use crate::relay::Halt;
 
 /// Whose sessions are counted together.
@@ -25,7 +24,7 @@ pub enum Phase {
     /// Serving.
     #[default]
     Up,
-    /// No new connections; logins in progress may finish, everything else ends.
+    /// No new connections; logins in progress may finish, clients who have not begun one are sent away.
     Closing,
     /// Everything ends now.
     Down,
@@ -33,16 +32,23 @@ pub enum Phase {
 
 /// Everybody who is connected.
 pub struct Sessions {
-    owners: Mutex<HashMap<Owner, u32>>,
+    owners: Arc<Mutex<HashMap<Owner, u32>>>,
     phase: watch::Sender<Phase>,
-    open: Arc<Mutex<HashMap<u64, Halt>>>,
+    open: Arc<Mutex<HashMap<u64, Connection>>>,
     next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    halt: Halt,
+    /// Its login is over and went well.
+    relayed: bool,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
         Self {
-            owners: Mutex::default(),
+            owners: Arc::default(),
             phase: watch::Sender::new(Phase::Up),
             open: Arc::default(),
             next: AtomicU64::new(1),
@@ -53,7 +59,7 @@ impl Default for Sessions {
 /// A connection that counts as long as this lives.
 #[derive(Debug)]
 pub struct Present {
-    open: Arc<Mutex<HashMap<u64, Halt>>>,
+    open: Arc<Mutex<HashMap<u64, Connection>>>,
     id: u64,
     halt: Halt,
 }
@@ -62,6 +68,13 @@ impl Present {
     /// Ends the session from outside.
     pub fn halt(&self) -> Halt {
         self.halt.clone()
+    }
+
+    /// Notes that the login is over, and that a relay follows.
+    pub fn relayed(&self) {
+        if let Some(connection) = lock(&self.open).get_mut(&self.id) {
+            connection.relayed = true;
+        }
     }
 }
 
@@ -78,13 +91,13 @@ fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A user's session that counts towards their limit as long as this lives.
 pub struct Place {
-    shared: Arc<Shared>,
+    owners: Arc<Mutex<HashMap<Owner, u32>>>,
     owner: Owner,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut owners = lock(&self.shared.sessions.owners);
+        let mut owners = lock(&self.owners);
         if let Some(count) = owners.get_mut(&self.owner) {
             *count -= 1;
             if *count == 0 {
@@ -98,7 +111,7 @@ impl Sessions {
     /// Counts a connection.
     pub fn enter(&self) -> Present {
         let (id, halt) = (self.next.fetch_add(1, Ordering::Relaxed), Halt::new());
-        lock(&self.open).insert(id, halt.clone());
+        lock(&self.open).insert(id, Connection { halt: halt.clone(), relayed: false });
         Present { open: Arc::clone(&self.open), id, halt }
     }
 
@@ -107,22 +120,27 @@ impl Sessions {
         lock(&self.open).len()
     }
 
+    /// How many of them have not logged in.
+    pub fn logging_in(&self) -> usize {
+        lock(&self.open).values().filter(|connection| !connection.relayed).count()
+    }
+
     /// Takes a place for a user's session, unless they have `limit` already (0: no limit).
     pub fn place(
-        shared: &Arc<Shared>,
+        &self,
         user: &str,
         remote: Option<IpAddr>,
         protocol: &'static str,
         limit: u32,
     ) -> Option<Place> {
         let owner = Owner { user: user.to_owned(), remote, protocol };
-        let mut owners = lock(&shared.sessions.owners);
+        let mut owners = lock(&self.owners);
         let count = owners.entry(owner.clone()).or_insert(0);
         if limit != 0 && *count >= limit {
             return None;
         }
         *count += 1;
-        Some(Place { shared: Arc::clone(shared), owner })
+        Some(Place { owners: Arc::clone(&self.owners), owner })
     }
 
     /// Watches the server's way out.
@@ -134,8 +152,8 @@ impl Sessions {
     pub fn advance(&self, phase: Phase) {
         self.phase.send_replace(phase);
         if phase == Phase::Down {
-            for halt in lock(&self.open).values() {
-                halt.stop();
+            for connection in lock(&self.open).values() {
+                connection.halt.stop();
             }
         }
     }

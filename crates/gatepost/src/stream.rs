@@ -179,6 +179,9 @@ impl Stream {
             into.reserve(1);
             return socket.poll_receive(cx, into);
         };
+        if session.agreed().is_handshaking() {
+            return Poll::Ready(Err(fault::unfinished()));
+        }
         let before = into.len();
         into.append(&mut session.early);
         session.early = Vec::new();
@@ -219,6 +222,9 @@ impl Stream {
         session.held_back = false;
         if session.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if session.agreed().is_handshaking() {
+            return Poll::Ready(Err(fault::unfinished()));
         }
         let content = &bytes[..bytes.len().min(CHUNK)];
         scratch::records(|records| {
@@ -267,16 +273,18 @@ impl Stream {
             if done && session.hold_tickets_back() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(socket.poll_flush(cx, &mut session.unsent)).map_err(|error| fault::left(peer, error))?;
+            ready!(socket.poll_flush(cx, &mut session.unsent)).map_err(|error| fault::left(peer, &error))?;
             if done {
                 return Poll::Ready(Ok(()));
             }
             ready!(scratch::received(|records| {
                 records.extend_from_slice(&session.received);
                 match ready!(socket.poll_receive(cx, records)) {
-                    Ok(0) => return Poll::Ready(Err(fault::left(peer, io::ErrorKind::UnexpectedEof.into()))),
+                    Ok(0) => {
+                        return Poll::Ready(Err(fault::left(peer, &io::ErrorKind::UnexpectedEof.into())));
+                    }
                     Ok(_) => {}
-                    Err(error) => return Poll::Ready(Err(fault::left(peer, error))),
+                    Err(error) => return Poll::Ready(Err(fault::left(peer, &error))),
                 }
                 let mut early = std::mem::take(&mut session.early);
                 let opened = session.open(records, &mut early);

@@ -208,7 +208,7 @@ fn ask(input: &[u8], split: Split, mut transcript: Transcript) -> Transcript {
     let mut broken = false;
     for piece in split.of(input) {
         asker.feed(piece);
-        while let Some(reply) = asker.next() {
+        for reply in asker.by_ref() {
             assert!(!broken, "something follows the end");
             broken = matches!(reply, Reply::Broken(_));
             transcript.event(|| match reply {

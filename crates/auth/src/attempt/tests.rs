@@ -12,9 +12,13 @@ use crate::passdb::{BoxFuture, Busy, Job, UserAnswer};
 use crate::scheme::SchemeError;
 use crate::verdict::Refusal;
 
+/// A user's name, password and fields.
+type User = (&'static str, Option<&'static str>, Vec<(&'static str, &'static str)>);
+type Users = Vec<User>;
+
 /// A database that knows the users it was given, by name.
 struct Fake {
-    users: Vec<(&'static str, Option<&'static str>, Vec<(&'static str, &'static str)>)>,
+    users: Users,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -80,8 +84,6 @@ fn block() -> PassdbSettings {
         auth_verbose: None,
     }
 }
-
-type Users = Vec<(&'static str, Option<&'static str>, Vec<(&'static str, &'static str)>)>;
 
 fn fake(users: Users) -> (Box<dyn Passdb>, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::default();
@@ -248,4 +250,24 @@ fn the_trace_tells_the_story_without_secrets() {
     }
     assert!(story.contains("Named { typed: \"Bob\", user: \"bob\" }"));
     assert!(story.contains("Answered { passdb: 1, outcome: Mismatch }"));
+}
+
+// Found by fuzzing: the value is the database's, and the stack is ours.
+#[test]
+fn imports_in_imports_are_left_out() {
+    let deep: &'static str = Box::leak("passdb_import:protected=".repeat(50_000).into_boxed_str());
+    let decision = one("bob", "pw", &[("passdb_import", deep), ("passdb_import", "passdb_import=x=1\ty=2")]);
+    assert!(decision.authenticated);
+    assert_eq!(decision.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>(), ["y"]);
+}
+
+// "Set this field only if it hasn't been set before", "Remove this field entirely": neither is a setting.
+#[test]
+fn a_field_that_is_removed_or_stays_does_not_act() {
+    for name in ["fail:remove", "allow_nets:remove", "delay_until:remove", "login_user:remove"] {
+        assert!(one("bob", "pw", &[(name, "")]).authenticated, "{name}");
+    }
+    let nets = [("allow_nets", "0.0.0.0/0,::/0,local"), ("allow_nets:protected", "192.0.2.1")];
+    assert!(one("bob", "pw", &nets).authenticated);
+    assert_eq!(reason(&one("bob", "pw", &nets[1..])), Reason::AllowNets);
 }

@@ -8,6 +8,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Place, Target};
+use crate::log::plainly;
 use crate::stream::Stream;
 
 /// How long a name may take to resolve.
@@ -52,7 +53,9 @@ pub(super) async fn dial(
             let name = path.display().to_string();
             match timeout_at(deadline, UnixStream::connect(path)).await {
                 Ok(Ok(socket)) => Ok((Stream::unix(socket), name)),
-                Ok(Err(error)) => Err((name, format!("connect({}) failed: {error}", path.display()))),
+                Ok(Err(error)) => {
+                    Err((name, format!("connect({}) failed: {}", path.display(), plainly(&error))))
+                }
                 Err(_) => Err((name, format!("connect({}) timed out", path.display()))),
             }
         }
@@ -65,7 +68,8 @@ pub(super) async fn dial(
                 match timeout(share, connect(address, *source)).await {
                     Ok(Ok(socket)) => return Ok((Stream::plain(socket), address.to_string())),
                     Ok(Err(error)) => {
-                        last = (address.to_string(), format!("connect({address}) failed: {error}"));
+                        last =
+                            (address.to_string(), format!("connect({address}) failed: {}", plainly(&error)));
                     }
                     Err(_) => last = (address.to_string(), format!("connect({address}) timed out")),
                 }

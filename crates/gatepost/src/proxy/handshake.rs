@@ -10,13 +10,14 @@ use tokio::time::{Instant, timeout_at};
 use wire::{Back, BackEvent, BackRefusal, Errand};
 
 use super::{Backend, Failure, Target, dial};
-use crate::session::Session;
+use crate::connection::Connection;
+use crate::log::plainly;
 use crate::stream::Stream;
 use crate::tls::Verify;
 
 /// One try. The second part of an error says whether another may help.
 pub(super) async fn once(
-    session: &Session,
+    connection: &Connection,
     target: &Target<'_>,
     errand: Errand,
     deadline: Instant,
@@ -28,18 +29,18 @@ pub(super) async fn once(
         .await
         .map_err(|(name, why)| ours(Reason::BackendDown, why, &name, true))?;
     if target.tls.start == TlsStart::Immediately {
-        stream = begin_tls(session, target, stream, deadline)
+        stream = begin_tls(connection, target, stream, deadline)
             .await
             .map_err(|error| ours(Reason::BackendDown, format!("TLS handshaking: {error}"), &name, false))?;
     }
-    let mut back = (session.protocol().back)(errand);
+    let mut back = (connection.protocol().back)(errand);
     loop {
         match back.next() {
             Some(BackEvent::StartTls) => {
                 write(&mut stream, back.as_mut(), deadline)
                     .await
                     .map_err(|error| ours(Reason::BackendDown, lost(back.as_ref(), &error), &name, true))?;
-                stream = begin_tls(session, target, stream, deadline).await.map_err(|error| {
+                stream = begin_tls(connection, target, stream, deadline).await.map_err(|error| {
                     ours(Reason::BackendDown, format!("TLS handshaking: {error}"), &name, false)
                 })?;
                 back.secured();
@@ -69,17 +70,17 @@ fn lost(back: &dyn Back, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => format!("Disconnected by the backend (state={})", back.state()),
         io::ErrorKind::TimedOut => format!("Login timed out (state={})", back.state()),
-        _ => format!("Connection lost: {error} (state={})", back.state()),
+        _ => format!("Connection lost: {} (state={})", plainly(error), back.state()),
     }
 }
 
 async fn begin_tls(
-    session: &Session,
+    connection: &Connection,
     target: &Target<'_>,
     stream: Stream,
     deadline: Instant,
 ) -> io::Result<Stream> {
-    let tls = session.client_tls().map_err(|faults| io::Error::other(faults.join("; ")))?;
+    let tls = connection.client_tls().map_err(|faults| io::Error::other(faults.join("; ")))?;
     let verify = if target.tls.any_certificate { Verify::AnyCertificate } else { Verify::Fully };
     let bare = target.name.trim_matches(['[', ']']);
     let name = ServerName::try_from(bare.to_owned())

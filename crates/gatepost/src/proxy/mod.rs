@@ -13,7 +13,7 @@ use wire::{BackRefusal, Errand};
 
 pub(crate) use dial::resolve;
 
-use crate::session::Session;
+use crate::connection::Connection;
 use crate::stream::Stream;
 
 /// Between two tries at a backend.
@@ -86,8 +86,8 @@ pub(crate) enum Place<'a> {
 }
 
 /// Leads a login to where its route points.
-pub async fn connect(session: &Session, route: &Route) -> Result<Backend, Failure> {
-    let protocol = session.protocol();
+pub async fn connect(connection: &Connection, route: &Route) -> Result<Backend, Failure> {
+    let protocol = connection.protocol();
     let port = route.port.unwrap_or(match route.tls.start {
         TlsStart::Immediately => protocol.tls_port,
         TlsStart::Never | TlsStart::Command => protocol.port,
@@ -97,7 +97,7 @@ pub async fn connect(session: &Session, route: &Route) -> Result<Backend, Failur
         Some(ip) => vec![SocketAddr::new(ip, port)],
         None => dial::resolve(&route.host, port).await.map_err(|why| ours(Reason::ProxyHostUnknown, why))?,
     };
-    if addresses.iter().any(|&address| session.is_own_address(address))
+    if addresses.iter().any(|&address| connection.is_own_address(address))
         && (route.own_user || route.otherwise.is_some())
     {
         return Err(if route.otherwise.is_some() {
@@ -107,10 +107,10 @@ pub async fn connect(session: &Session, route: &Route) -> Result<Backend, Failur
         });
     }
     // The next hop would be told 0.
-    if session.ttl().is_some_and(|ttl| ttl <= 1) {
+    if connection.ttl().is_some_and(|ttl| ttl <= 1) {
         return Err(ours(Reason::ProxyTtl, "TTL reached zero - proxies appear to be looping?".into()));
     }
-    let settings = session.settings();
+    let settings = connection.settings();
     let target = Target {
         place: Place::Tcp { addresses: &addresses, source: route.source },
         tls: route.tls,
@@ -123,27 +123,27 @@ pub async fn connect(session: &Session, route: &Route) -> Result<Backend, Failur
         password: route.password.clone(),
         mechanism: route.mechanism.clone(),
         starttls: route.tls.start == TlsStart::Command,
-        client_knows_capability: session.client_knows_capability(),
+        client_knows_capability: connection.knows_capability,
     };
-    reach(session, &target, &errand).await
+    reach(connection, &target, &errand).await
 }
 
 /// Tries a backend until it has answered the login, the time is up or trying again is useless.
 pub(crate) async fn reach(
-    session: &Session,
+    connection: &Connection,
     target: &Target<'_>,
     errand: &(dyn Fn() -> Errand + Sync),
 ) -> Result<Backend, Failure> {
     let deadline = Instant::now() + target.timeout;
     let mut tries = 0;
     loop {
-        let (failure, retry) = match handshake::once(session, target, errand(), deadline).await {
+        let (failure, retry) = match handshake::once(connection, target, errand(), deadline).await {
             Ok(backend) => return Ok(backend),
             Err(failure) => failure,
         };
         tries += 1;
         let again = Instant::now() + RETRY_PAUSE;
-        if !retry || tries > session.settings().proxy_max_reconnects || again >= deadline {
+        if !retry || tries > connection.settings().proxy_max_reconnects || again >= deadline {
             return Err(failure);
         }
         tokio::time::sleep_until(again).await;

@@ -1,6 +1,6 @@
 //! One SASL exchange: the only place where what is spoken and what is decided meet.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use auth::attempt::Attempt;
 use auth::mechanism::{self, Claim, Step};
@@ -22,8 +22,8 @@ impl Session {
         mechanism: &'static str,
         initial: Option<Secret>,
     ) -> Result<(Decision, Option<Secret>), End> {
-        let deciding = self.gate.deciding(self.protocol.name);
-        let attempt = deciding.engine.attempt(self.facts(mechanism));
+        let deciding = self.connection.deciding();
+        let attempt = deciding.engine.attempt(self.connection.facts(mechanism));
         let Some(row) = mechanism::find(mechanism) else {
             return Ok((attempt.refuse(Reason::BadResponse), None));
         };
@@ -40,7 +40,10 @@ impl Session {
                 },
                 Step::Verify(claim, secret) => {
                     let typed = secret.clone();
-                    return Ok((decide(&self.gate, attempt, claim, secret, true).await, Some(typed)));
+                    return Ok((
+                        decide(self.connection.gate(), attempt, claim, secret, true).await,
+                        Some(typed),
+                    ));
                 }
                 Step::Failed(reason) => return Ok((attempt.refuse(reason), None)),
             };
@@ -115,26 +118,8 @@ fn without_delay(decision: Decision) -> Decision {
     Decision { wait: Duration::ZERO, ..decision }
 }
 
-/// Seconds since 1970.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// A number drawn for one login.
-pub fn random() -> u64 {
-    getrandom::u64().unwrap_or_default()
-}
-
-/// Milliseconds as `0.012`, for the log.
+/// Seconds since then as `0.012`, for the log.
 pub fn seconds(since: Instant) -> String {
     let elapsed = since.elapsed();
     format!("{}.{:03}", elapsed.as_secs(), elapsed.subsec_millis())
-}
-
-/// A cookie for an auth socket's handshake.
-pub fn cookie() -> [u8; 16] {
-    let mut cookie = [0; 16];
-    // A cookie that is not random guards nothing, and nothing is guarded by it on client sockets.
-    let _ = getrandom::fill(&mut cookie);
-    cookie
 }

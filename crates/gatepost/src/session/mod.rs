@@ -11,25 +11,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use auth::request::{Facts, Peer, Secret, Transport};
+use auth::request::Secret;
 use auth::trace::Reason;
 use auth::verdict::{Decision, Refusal, Verdict};
-use config::rows::login::{LoginSettings, SslMode};
-use config::scope::ConnectionKey;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 use wire::protocols::Protocol;
-use wire::{Answer, Event, Farewell, Fault, Forwarded, Front};
+use wire::{Answer, Event, Farewell, Fault, Front};
 
 use crate::admit;
-use crate::gate::{Deciding, Gate, Shared};
-use crate::log::Level;
+use crate::connection::Connection;
+use crate::gate::Gate;
+use crate::log::plainly;
 use crate::proxy::{self, Backend};
 use crate::relay::{self, Relay};
 use crate::sessions::{Phase, Present};
 use crate::stream::Stream;
-use crate::tls::ClientTls;
 use record::Ended;
 
 /// How long a client may take from one step of its login to the next. Bytes that complete no step
@@ -60,21 +58,14 @@ pub struct Accepted {
 
 /// One client before it is logged in.
 pub struct Session {
-    gate: Arc<Gate>,
-    settings: Arc<LoginSettings>,
-    protocol: &'static Protocol,
-    peer: Peer,
-    id: String,
-    ttl: Option<u32>,
-    client_id: Option<String>,
-    forwarded: Vec<(String, String)>,
+    connection: Connection,
     phase: watch::Receiver<Phase>,
     started: Instant,
     deadline: tokio::time::Instant,
     /// Logins that failed, for the log.
     failures: u32,
-    /// The client has asked for the capabilities itself.
-    knows_capability: bool,
+    /// Logins that were referred to another server, for the log.
+    referrals: u32,
 }
 
 /// Why a session ends before its client is logged in.
@@ -105,50 +96,24 @@ struct Line {
 /// Serves one client up to the end of its login, and hands it to a relay.
 pub async fn run(accepted: Accepted, gate: Arc<Gate>) {
     let Accepted { socket, protocol, tls, remote, local, present } = accepted;
-    let peer = Peer {
-        remote: Some(remote.ip().to_canonical()),
-        remote_port: remote.port(),
-        local: Some(local.ip().to_canonical()),
-        local_port: local.port(),
-        ..Peer::default()
-    };
-    let settings = settings(&gate, protocol, &peer);
     let mut session = Session {
-        id: gate.shared.session_id(),
         phase: gate.shared.sessions.phase(),
-        gate,
-        settings,
-        protocol,
-        peer,
-        ttl: None,
-        client_id: None,
-        forwarded: Vec::new(),
+        connection: Connection::new(gate, protocol, remote, local),
         started: Instant::now(),
         deadline: tokio::time::Instant::now() + LOGIN_TIMEOUT,
         failures: 0,
-        knows_capability: false,
+        referrals: 0,
     };
     let mut stream = Stream::plain(socket);
     if tls && let Err(why) = session.begin_tls(&mut stream).await {
         return session.log_disconnected(&format!("TLS handshaking: {why}"));
     }
-    session.peer.transport = session.transport();
-    let front = (protocol.front)(offer::offer(&session));
+    let front = (protocol.front)(offer::offer(&session.connection));
     let mut line = Line { stream, front, ahead: Vec::new() };
     match session.dialogue(&mut line).await {
         Ok(served) => session.hand_over(line, served, present),
         Err(end) => session.end(line, &end).await,
     }
-}
-
-/// What holds for a connection.
-fn settings(gate: &Gate, protocol: &Protocol, peer: &Peer) -> Arc<LoginSettings> {
-    gate.config.connection(&ConnectionKey {
-        protocol: protocol.name,
-        local: peer.local,
-        remote: peer.real_remote.or(peer.remote),
-        local_name: peer.local_name.as_deref(),
-    })
 }
 
 /// A login that succeeded, ready to be relayed.
@@ -165,7 +130,7 @@ impl Session {
             match self.next_event(line).await? {
                 Event::Login { mechanism, initial } => {
                     let begun = Instant::now();
-                    self.knows_capability = line.front.knows_capability();
+                    self.connection.knows_capability = line.front.knows_capability();
                     let (decision, typed) = self.login(line, mechanism, initial).await?;
                     if !decision.wait.is_zero() {
                         tokio::time::sleep(decision.wait).await;
@@ -177,17 +142,12 @@ impl Session {
                 }
                 Event::StartTls => {
                     self.flush(line).await?;
-                    self.forget();
                     line.ahead.clear();
                     self.begin_tls(&mut line.stream).await.map_err(End::Gone)?;
-                    line.front.secured(offer::offer(self));
+                    line.front.secured(offer::offer(&self.connection));
                 }
-                Event::Forwarded(facts) => self.take(facts),
-                Event::ClientId(id) => {
-                    if self.settings.imap_id_retain {
-                        self.client_id = Some(id);
-                    }
-                }
+                Event::Forwarded(facts) => self.connection.take(facts),
+                Event::ClientId(id) => self.connection.take_client_id(id),
                 Event::Rejected(rejected) => {
                     self.failures += 1;
                     record::rejected(self, rejected);
@@ -216,13 +176,14 @@ impl Session {
                     return self.refuse(line, &refusal, &ended).await;
                 }
                 Verdict::Refer(referral) => {
+                    self.referrals += 1;
                     record::referred(self, &ended, &referral);
-                    let target = answer::target(&referral, self.protocol, mechanism);
+                    let target = answer::target(&referral, self.connection.protocol(), mechanism);
                     let text = referral.text.as_deref().unwrap_or(answer::TRY_INSTEAD);
                     line.front.answer(Answer::Referral { target, text });
                     return Ok(None);
                 }
-                Verdict::Proxy(route) => match proxy::connect(self, &route).await {
+                Verdict::Proxy(route) => match proxy::connect(&self.connection, &route).await {
                     Ok(backend) => {
                         ended.backend = Some(backend.name.clone());
                         record::proxied(self, &ended, &route);
@@ -251,7 +212,7 @@ impl Session {
                 },
                 Verdict::Admit(admission) => {
                     let admitted = admit::admit(
-                        self,
+                        &self.connection,
                         &admission,
                         &identity,
                         &fields,
@@ -262,10 +223,10 @@ impl Session {
                     match admitted.await {
                         Ok(admit::Admitted { backend, place }) => {
                             ended.backend = Some(backend.name.clone());
-                            record::admitted(self, &ended);
+                            record::admitted(self, &ended, admission.referral.as_ref());
                             let referral = admission.referral.as_ref().map(|referral| {
                                 let text = referral.text.as_deref().unwrap_or(answer::BETTER_THERE);
-                                (answer::target(referral, self.protocol, mechanism), text)
+                                (answer::target(referral, self.connection.protocol(), mechanism), text)
                             });
                             answer::welcome(line.front.as_mut(), &backend, referral);
                             return self.flush(line).await.map(|()| {
@@ -297,7 +258,8 @@ impl Session {
         if refusal.reason == Reason::Aborted {
             return Ok(None);
         }
-        let (code, text) = answer::refusal(refusal, &self.settings, &self.gate.shared.hostname);
+        let (code, text) =
+            answer::refusal(refusal, self.connection.settings(), &self.connection.shared().hostname);
         line.front.answer(Answer::Refusal { code, text: &text });
         if answer::ends_connection(refusal.reason) {
             self.flush(line).await?;
@@ -312,6 +274,7 @@ impl Session {
         let mut to_backend = line.front.leftover();
         to_backend.append(&mut line.ahead);
         let halt = present.halt();
+        present.relayed();
         let relay = Relay::new(line.stream, backend.stream, to_backend, backend.leftover, halt);
         let farewell = record::Farewell::new(&self, &user, &backend.name);
         relay::start(relay, move |ended| {
@@ -396,146 +359,19 @@ impl Session {
         }
     }
 
-    /// TLS, and what changes with it: the name asked for, and with that the settings.
+    /// TLS, and what changes with it.
     async fn begin_tls(&mut self, stream: &mut Stream) -> std::io::Result<()> {
-        let Some(tls) = &self.gate.server_tls else {
+        let gate = Arc::clone(self.connection.gate());
+        let Some(tls) = &gate.server_tls else {
             return Err(std::io::Error::other("TLS is not configured"));
         };
-        let upgrade = stream.begin_tls(tls, self.protocol.name);
+        let upgrade = stream.begin_tls(tls, self.connection.protocol().name);
         match tokio::time::timeout(TLS_TIMEOUT, upgrade).await {
             Ok(upgraded) => upgraded?,
             Err(_) => return Err(std::io::Error::other("TLS handshake took too long")),
         }
-        self.peer.local_name = stream.tls().and_then(|facts| facts.server_name);
-        if self.peer.local_name.is_some() {
-            self.settings = settings(&self.gate, self.protocol, &self.peer);
-        }
-        self.peer.transport = Transport::Tls;
+        self.connection.secured(stream.tls().and_then(|facts| facts.server_name));
         Ok(())
-    }
-
-    /// TLS, or as good as TLS: both ends on one address, or a client in `login_trusted_networks`.
-    fn transport(&self) -> Transport {
-        match self.peer.transport {
-            Transport::Tls => Transport::Tls,
-            _ if self.trusted() || self.peer.remote == self.peer.local => Transport::Trusted,
-            _ => Transport::Plain,
-        }
-    }
-
-    /// The TCP peer stands in `login_trusted_networks`.
-    fn trusted(&self) -> bool {
-        let peer = self.peer.real_remote.or(self.peer.remote);
-        peer.is_some_and(|ip| self.settings.trusted_networks.iter().any(|net| net.contains(ip)))
-    }
-
-    /// What is spoken.
-    pub(crate) fn protocol(&self) -> &'static Protocol {
-        self.protocol
-    }
-
-    /// What holds for this connection.
-    pub(crate) fn settings(&self) -> &LoginSettings {
-        &self.settings
-    }
-
-    /// The two ends of the client's connection.
-    pub(crate) fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    /// What outlives a reload.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.gate.shared
-    }
-
-    /// The databases of this protocol.
-    pub(crate) fn deciding(&self) -> Arc<Deciding> {
-        self.gate.deciding(self.protocol.name)
-    }
-
-    /// The client has asked for the capabilities itself before it logged in.
-    pub(crate) fn client_knows_capability(&self) -> bool {
-        self.knows_capability
-    }
-
-    /// Hops left, where a trusted front has said so.
-    pub(crate) fn ttl(&self) -> Option<u32> {
-        self.ttl
-    }
-
-    /// TLS towards backends, as this connection's settings say.
-    pub(crate) fn client_tls(&self) -> Result<Arc<ClientTls>, Vec<String>> {
-        self.gate.client_tls(&self.settings.tls)
-    }
-
-    /// Whether an address is where this very client connected to, or one of `auth_proxy_self`.
-    pub(crate) fn is_own_address(&self, address: SocketAddr) -> bool {
-        let own_port = self.peer.local_port;
-        let ip = address.ip().to_canonical();
-        address.port() == own_port
-            && (Some(ip) == self.peer.local || self.deciding().engine.settings().proxy_self.contains(&ip))
-    }
-
-    /// What a trusted front says of its client.
-    fn take(&mut self, facts: Forwarded) {
-        if !self.trusted() {
-            return;
-        }
-        let peer = &mut self.peer;
-        if peer.real_remote.is_none() {
-            (peer.real_remote, peer.real_remote_port) = (peer.remote, peer.remote_port);
-            (peer.real_local, peer.real_local_port) = (peer.local, peer.local_port);
-        }
-        peer.remote = facts.remote.map(|ip| ip.to_canonical()).or(peer.remote);
-        peer.remote_port = facts.remote_port.unwrap_or(peer.remote_port);
-        peer.local = facts.local.map(|ip| ip.to_canonical()).or(peer.local);
-        peer.local_port = facts.local_port.unwrap_or(peer.local_port);
-        if let Some(session) = facts.session {
-            self.id = session;
-        }
-        self.ttl = facts.ttl.or(self.ttl);
-        for (name, value) in facts.fields {
-            self.forwarded.retain(|(other, _)| *other != name);
-            self.forwarded.push((name, value));
-        }
-    }
-
-    /// Forgets what was said before TLS, since anybody may have said it.
-    fn forget(&mut self) {
-        let peer = &mut self.peer;
-        if let Some(real) = peer.real_remote.take() {
-            (peer.remote, peer.remote_port) = (Some(real), peer.real_remote_port);
-            (peer.local, peer.local_port) = (peer.real_local.take(), peer.real_local_port);
-        }
-        (self.client_id, self.ttl) = (None, None);
-        self.forwarded.clear();
-    }
-
-    /// The facts of a login that begins now.
-    pub(crate) fn facts(&self, mechanism: &str) -> Facts {
-        Facts {
-            service: self.protocol.name.to_owned(),
-            mechanism: mechanism.to_owned(),
-            peer: self.peer.clone(),
-            session: self.id.clone(),
-            now: login::now(),
-            random: login::random(),
-            client_id: self.client_id.clone(),
-            forwarded: self.forwarded.clone(),
-            client_pid: std::process::id(),
-            hostname: self.gate.shared.hostname.clone(),
-        }
-    }
-
-    /// Without TLS this connection may not log in at all.
-    fn needs_tls(&self) -> bool {
-        self.settings.ssl == SslMode::Required && self.peer.transport == Transport::Plain
-    }
-
-    /// A line in the log of this protocol's login service.
-    fn say(&self, level: Level, text: String) {
-        self.gate.shared.log.say(level, self.protocol.login_service, text);
     }
 }
 
@@ -546,7 +382,7 @@ impl std::fmt::Display for End {
             Self::Gone(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 f.write_str("Connection closed")
             }
-            Self::Gone(error) => write!(f, "Connection closed: {error}"),
+            Self::Gone(error) => write!(f, "Connection closed: {}", plainly(error)),
             Self::Fault(Fault::BadCommands) => f.write_str("Too many bad commands"),
             Self::Fault(Fault::TooLong) => f.write_str("Input too long"),
             Self::Slow(Farewell::InactivityInLogin) => f.write_str("Inactivity during authentication"),

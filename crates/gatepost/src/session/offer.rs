@@ -2,29 +2,27 @@
 
 use auth::mechanism;
 use auth::request::Transport;
+use config::rows::login::SslMode;
 use wire::{MechanismOffer, Offer};
 
-use super::Session;
+use crate::connection::Connection;
 
-/// The offer for a session as it stands.
-pub(super) fn offer(session: &Session) -> Offer {
-    let settings = &session.settings;
-    let tls = session.peer.transport == Transport::Tls;
-    let secure = session.peer.transport != Transport::Plain;
-    let deciding = session.gate.deciding(session.protocol.name);
+/// The offer for a connection as it stands.
+pub(super) fn offer(connection: &Connection) -> Offer {
+    let settings = connection.settings();
+    let transport = connection.peer().transport;
+    let (tls, secure) = (transport == Transport::Tls, transport != Transport::Plain);
     Offer {
         greeting: settings.greeting.clone(),
-        mechanisms: mechanisms(&deciding.engine.settings().mechanisms),
-        starttls: !tls
-            && settings.ssl != config::rows::login::SslMode::No
-            && session.gate.server_tls.is_some(),
+        mechanisms: mechanisms(&connection.deciding().engine.settings().mechanisms),
+        starttls: !tls && settings.ssl != SslMode::No && connection.gate().server_tls.is_some(),
         tls,
         secure,
         plaintext: secure || !settings.disable_plaintext_auth,
-        tls_required: session.needs_tls(),
+        tls_required: connection.needs_tls(),
         capability: settings.imap_capability.clone(),
         id: id(&settings.imap_id_send),
-        trusted: session.trusted(),
+        trusted: connection.trusts_peer(),
     }
 }
 

@@ -8,10 +8,10 @@ use auth::trace::{Outcome, Reason, Step, Trace};
 use auth::verdict::{Decision, Referral, Refusal, Route, Verdict};
 use wire::{BackRefusal, Rejected};
 
-use super::Session;
 use super::login::seconds;
+use super::{Session, answer};
 use crate::gate::{Deciding, Shared};
-use crate::log::{Level, Record, value};
+use crate::log::{Level, Record, plainly, value};
 use crate::relay::{self, Side};
 
 /// A login that has come to its end.
@@ -28,7 +28,12 @@ pub(super) struct Ended<'a> {
     pub(super) backend: Option<String>,
 }
 
-pub(super) fn admitted(session: &Session, ended: &Ended<'_>) {
+pub(super) fn admitted(session: &Session, ended: &Ended<'_>, referral: Option<&Referral>) {
+    // A line of its own: others read users and addresses off the line of the login.
+    if let Some(referral) = referral {
+        let text = format!("Login will be told of {}", there(session, ended, referral));
+        session.connection.say(Level::Info, format!("{text}: session=<{}>", value(session.connection.id())));
+    }
     write(session, ended, Level::Info, "Login", "admitted", Reason::Admitted);
 }
 
@@ -50,8 +55,15 @@ pub(super) fn proxied(session: &Session, ended: &Ended<'_>, route: &Route) {
 }
 
 pub(super) fn referred(session: &Session, ended: &Ended<'_>, referral: &Referral) {
-    let text = format!("Login referred to <{}> as user {}", value(&referral.host), value(&referral.user));
+    let text = format!("Login referred to {}", there(session, ended, referral));
     write(session, ended, Level::Info, &text, "referred", Reason::Referred);
+}
+
+/// The place that a referral names.
+fn there(session: &Session, ended: &Ended<'_>, referral: &Referral) -> String {
+    let target = answer::target(referral, session.connection.protocol(), ended.mechanism);
+    let port = target.port.map(|port| format!(":{port}")).unwrap_or_default();
+    format!("<{}{port}> as user {}", value(target.host), value(target.user))
 }
 
 pub(super) fn refused(session: &Session, ended: &Ended<'_>, refusal: &Refusal) {
@@ -77,12 +89,12 @@ pub(super) fn proxy_failed(session: &Session, ended: &Ended<'_>, why: &str) {
         ended.backend.as_deref().unwrap_or_default(),
         value(why)
     );
-    session.say(Level::Error, format!("{text}: session=<{}>", value(&session.id)));
+    session.connection.say(Level::Error, format!("{text}: session=<{}>", value(session.connection.id())));
 }
 
 pub(super) fn admit_failed(session: &Session, ended: &Ended<'_>, why: &str) {
     let text = format!("local({}): {}", value(&ended.identity.user), value(why));
-    session.say(Level::Error, format!("{text}: session=<{}>", value(&session.id)));
+    session.connection.say(Level::Error, format!("{text}: session=<{}>", value(session.connection.id())));
 }
 
 /// The backend said no. After our own check had said yes this is not a wrong password, and the line
@@ -109,22 +121,24 @@ pub(super) fn rejected(session: &Session, rejected: Rejected) {
         Rejected::Mechanism => "tried to use a mechanism that is not offered",
         Rejected::Base64 => "sent an initial response that is not base64",
     };
-    let text = format!("Aborted login ({why}): {}", place(&session.peer, &session.id, None));
-    session.say(Level::Info, text);
+    let text =
+        format!("Aborted login ({why}): {}", place(session.connection.peer(), session.connection.id(), None));
+    session.connection.say(Level::Info, text);
 }
 
 pub(super) fn disconnected(session: &Session, why: &str) {
-    let tries = match session.failures {
-        0 => "no auth attempts".to_owned(),
-        n => format!("{n} failed attempts"),
+    let tries = match (session.failures, session.referrals) {
+        (0, 0) => "no auth attempts".to_owned(),
+        (0, n) => format!("{n} logins referred"),
+        (n, _) => format!("{n} failed attempts"),
     };
     let text = format!(
         "Disconnected: {} ({tries} in {} secs): {}",
         value(why),
         session.started.elapsed().as_secs(),
-        place(&session.peer, &session.id, None)
+        place(session.connection.peer(), session.connection.id(), None)
     );
-    session.say(Level::Info, text);
+    session.connection.say(Level::Info, text);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -176,10 +190,10 @@ fn kind(reason: Reason) -> Kind {
 }
 
 fn write(session: &Session, ended: &Ended<'_>, level: Level, text: &str, verdict: &str, reason: Reason) {
-    let deciding = session.deciding();
-    let facts = session.facts(ended.mechanism);
-    let service = session.protocol.login_service;
-    login(session.shared(), service, &deciding, &facts, ended, level, text, verdict, reason);
+    let connection = &session.connection;
+    let (deciding, facts) = (connection.deciding(), connection.facts(ended.mechanism));
+    let service = connection.protocol().login_service;
+    login(connection.shared(), service, &deciding, &facts, ended, level, text, verdict, reason);
 }
 
 /// A login asked about on the auth socket.
@@ -345,11 +359,14 @@ pub(super) struct Farewell {
 
 impl Farewell {
     pub(super) fn new(session: &Session, user: &str, backend: &str) -> Self {
-        let line =
-            format!("user=<{}>, backend={backend}, {}", value(user), place(&session.peer, &session.id, None));
+        let line = format!(
+            "user=<{}>, backend={backend}, {}",
+            value(user),
+            place(session.connection.peer(), session.connection.id(), None)
+        );
         Self {
-            shared: std::sync::Arc::clone(&session.gate.shared),
-            service: session.protocol.login_service,
+            shared: std::sync::Arc::clone(session.connection.shared()),
+            service: session.connection.protocol().login_service,
             line: line.into(),
         }
     }
@@ -359,9 +376,9 @@ impl Farewell {
             (Side::Client, None) => "Connection closed by the client".to_owned(),
             (Side::Backend, None) => "Connection closed by the backend".to_owned(),
             (Side::Gate, None) => "Shutting down".to_owned(),
-            (Side::Client, Some(error)) => format!("Connection to the client lost: {error}"),
-            (Side::Backend, Some(error)) => format!("Connection to the backend lost: {error}"),
-            (Side::Gate, Some(error)) => format!("Ended: {error}"),
+            (Side::Client, Some(error)) => format!("Connection to the client lost: {}", plainly(error)),
+            (Side::Backend, Some(error)) => format!("Connection to the backend lost: {}", plainly(error)),
+            (Side::Gate, Some(error)) => format!("Ended: {}", plainly(error)),
         };
         let text =
             format!("Disconnected: {why} in={} out={}: {}", ended.to_backend, ended.to_client, self.line);

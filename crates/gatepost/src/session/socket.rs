@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use wire::socket::{AuthRequest, Failure, Hello, OfferedMechanism, Secured, Server, SocketEvent};
 
 use super::{login, offer, record};
+use crate::chance;
 use crate::gate::{Gate, Shared};
 use crate::log::{Level, value};
 use crate::sessions::Phase;
@@ -76,7 +77,7 @@ pub async fn run(mut stream: Stream, gate: Arc<ArcSwap<Gate>>) {
         mechanisms: mechanisms(&gate.load()),
         pid: std::process::id(),
         cuid: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
-        cookie: login::cookie(),
+        cookie: chance::cookie(),
     };
     let mut asker = Asker {
         gate,
@@ -323,8 +324,8 @@ fn facts(request: AuthRequest, gate: &Gate) -> Facts {
         mechanism: request.mechanism.to_owned(),
         peer,
         session: request.session.unwrap_or_default(),
-        now: login::now(),
-        random: login::random(),
+        now: chance::now(),
+        random: chance::number(),
         client_id: request.client_id,
         forwarded: request.forward_fields,
         client_pid: 0,

@@ -281,3 +281,20 @@ async fn a_client_that_drops_the_connection_without_close_notify_has_ended() {
     drop(near);
     assert_eq!(far.read(&mut Vec::new()).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn nothing_passes_after_an_abandoned_or_failed_handshake() {
+    let ends = Ends::new("");
+    let (mut near, mut far) = plain_pair().await;
+    assert!(timeout(Duration::from_millis(5), far.begin_tls(&ends.server, "imap")).await.is_err());
+    assert_eq!(far.write_all(b"* OK\r\n").await.unwrap_err().kind(), io::ErrorKind::NotConnected);
+    assert_eq!(far.read(&mut Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotConnected);
+    far.shutdown().await.unwrap();
+    assert_eq!(near.read(&mut Vec::new()).await.unwrap(), 0);
+
+    let (mut near, mut far) = plain_pair().await;
+    near.write_all(b"a NOOP\r\n").await.unwrap();
+    assert!(far.begin_tls(&ends.server, "imap").await.is_err());
+    assert!(far.write_all(b"* OK\r\n").await.is_err());
+    assert!(far.read(&mut Vec::new()).await.is_err());
+}

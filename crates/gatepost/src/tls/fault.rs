@@ -148,8 +148,13 @@ pub(crate) fn earlier() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "TLS was broken before")
 }
 
+/// The error of a stream whose handshake was abandoned: content must neither pass in the clear nor vanish.
+pub(crate) fn unfinished() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the TLS handshake was not finished")
+}
+
 /// The peer or the network went away within the handshake.
-pub(crate) fn left(peer: Peer, error: io::Error) -> io::Error {
+pub(crate) fn left(peer: Peer, error: &io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             io::Error::new(error.kind(), format!("{peer} left during the TLS handshake"))

@@ -13,6 +13,8 @@ use rustls::{Error, InconsistentKeys, SignatureScheme};
 
 use super::provider;
 
+use crate::log::plainly;
+
 /// What clients are shown: `ssl_cert`, and `ssl_alt_cert` of another kind. `name`: the `local_name`, or empty.
 pub(super) fn server(
     settings: &SslSettings,
@@ -168,15 +170,6 @@ fn source(content: &Content) -> String {
     match content {
         Content::File(path) => path.display().to_string(),
         Content::Text(_) => "the text in the configuration".to_owned(),
-    }
-}
-
-/// Without the number that Rust adds to the system's words.
-fn plainly(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(code) => text.trim_end_matches(&format!(" (os error {code})")).to_owned(),
-        None => text,
     }
 }
 
