@@ -18,8 +18,6 @@ pub struct SslSettings {
     pub alt_cert: Option<Content>,
     /// `ssl_alt_key`.
     pub alt_key: Option<Content>,
-    /// `ssl_key_password`.
-    pub key_password: String,
     /// `ssl_ca`: whom client certificates must come from.
     pub ca: Option<Content>,
     /// `ssl_verify_client_cert`.
@@ -43,7 +41,7 @@ pub struct SslSettings {
 }
 
 impl fmt::Debug for SslSettings {
-    /// Leaves out keys, which may be written in the configuration, and their password.
+    /// Leaves out keys, which may be written in the configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SslSettings")
             .field("cert", &self.cert)
@@ -71,7 +69,7 @@ pub const SSL: &[Row<SslSettings>] = &[
         "A second certificate, of another kind of key",
     ),
     row("ssl_alt_key", "", FromFile(|s| &mut s.alt_key), Honoured, "The key of ssl_alt_cert"),
-    row("ssl_key_password", "", Text(|s| &mut s.key_password), Honoured, "The password of encrypted keys"),
+    row("ssl_key_password", "", Unused(Kind::Text), Ignored, "Encrypted keys are not read"),
     row("ssl_ca", "", FromFile(|s| &mut s.ca), Honoured, "Authorities of client certificates, PEM"),
     row(
         "ssl_verify_client_cert",
