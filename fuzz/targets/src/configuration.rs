@@ -21,7 +21,7 @@ pub(crate) fn configuration(input: &[u8]) {
         return;
     };
     // All the settings are many, so only some inputs see them.
-    for only_changed in [true, false].into_iter().take(if input.len() % 4 == 0 { 2 } else { 1 }) {
+    for only_changed in [true, false].into_iter().take(if input.len().is_multiple_of(4) { 2 } else { 1 }) {
         let show = Show { only_changed, secrets: true };
         let shown = show.text(&config);
         let again = config::load_text("dovecot.conf", &shown);
