@@ -259,6 +259,7 @@ impl<'a> Attempt<'a> {
     async fn ask(&mut self, link: &Link, state: &mut State, secret: &Secret) -> (Outcome, Next) {
         self.trace.push(Step::Asked { passdb: link.id, user: self.identity.user.clone() });
         self.lookup = LookupState::default();
+        let unproven = self.unproven;
         let login_user = self.identity.login_user.clone();
         let mut outcome = self.look_up(link, state.verified, secret).await;
         if outcome != Outcome::Failed && !self.extra_fields(link, &link.overrides, Origin::Override(link.id))
@@ -307,6 +308,7 @@ impl<'a> Attempt<'a> {
             self.userdb.roll_back();
             // The name that a field gave stays, as it does in the original; a master login does not.
             self.identity.login_user = login_user;
+            self.unproven = unproven;
         }
         (outcome, next)
     }

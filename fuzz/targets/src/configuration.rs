@@ -20,7 +20,8 @@ pub(crate) fn configuration(input: &[u8]) {
         assert!(!loaded.problems.is_empty(), "refused without a word");
         return;
     };
-    for only_changed in [true, false] {
+    // All the settings are many, so only some inputs see them.
+    for only_changed in [true, false].into_iter().take(if input.len().is_multiple_of(4) { 2 } else { 1 }) {
         let show = Show { only_changed, secrets: true };
         let shown = show.text(&config);
         let again = config::load_text("dovecot.conf", &shown);
@@ -45,15 +46,16 @@ pub(crate) fn sql_file(input: &[u8]) {
     }
 }
 
-/// `args` of the drivers that take words.
+/// `args` of the drivers that take words, which are one line of a file.
 pub(crate) fn arguments(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
+    let text = text.lines().next().unwrap_or_default();
     let place = Place { file: "dovecot.conf".into(), line: 1 };
-    match database::passwd_file(&text, &place) {
+    match database::passwd_file(text, &place) {
         Ok(read) => assert!(text.contains(&read.path) && !read.path.is_empty()),
         Err(problems) => told(&problems),
     }
-    match database::fixed(&text, &place) {
+    match database::fixed(text, &place) {
         Ok(read) => assert!(read.fields.iter().all(|field| !field.name.is_empty())),
         Err(problems) => told(&problems),
     }

@@ -1,6 +1,6 @@
 //! Runs every target over its corpus and over mutations of it, the same ones each time.
 //!
-//! `MUTATIONS=n` asks for more of them than the 2000 per target (40 where runs are slow).
+//! `MUTATIONS=n` asks for more of them than the 1000 per target (20 where runs are slow).
 
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn every_corpus_passes_with_its_mutations() {
         let corpus = corpus(target);
         assert!(!corpus.is_empty(), "{} has no corpus", target.name);
         let mutations = std::env::var("MUTATIONS").ok().and_then(|number| number.parse().ok());
-        let mutations = mutations.unwrap_or(2000) / if target.slow { 50 } else { 1 };
+        let mutations = mutations.unwrap_or(1000) / if target.slow { 50 } else { 1 };
         let mut mutator = Mutator::new(target.name);
         let mutated = (0..mutations).map(|_| ("a mutation".to_owned(), mutator.next(&corpus)));
         let inputs = corpus.iter().map(|(path, input)| (path.display().to_string(), input.clone()));

@@ -271,3 +271,14 @@ fn a_field_that_is_removed_or_stays_does_not_act() {
     assert!(one("bob", "pw", &nets).authenticated);
     assert_eq!(reason(&one("bob", "pw", &nets[1..])), Reason::AllowNets);
 }
+
+// Whoever failed as a referral without a password has not failed to give one to the next database.
+#[test]
+fn a_referral_that_failed_leaves_the_next_database_its_say() {
+    let links = || {
+        let refers = fake(vec![("bob", None, vec![("host", "h"), ("nologin", ""), ("fail", "")])]).0;
+        vec![(block(), refers), (block(), fake(vec![("bob", Some("pw"), vec![])]).0)]
+    };
+    assert!(decide(links(), "bob", "pw").authenticated);
+    assert!(!decide(links(), "bob", "x").authenticated);
+}
