@@ -5,9 +5,11 @@
 //! password three times before it looks at the referral; with LOGIN it goes over at once.
 
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::Test;
-use crate::house::{Gate, PASSWORD, deliver};
+use crate::house::{Gate, PASSWORD, PATIENCE, deliver};
 use crate::screen::Screen;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -40,7 +42,8 @@ fn refused_by_login(gate: &mut Gate) -> Result<(), String> {
 
 fn refused_by_authenticate(gate: &mut Gate) -> Result<(), String> {
     deliver(&gate.backends.two, &gate.user("rosa"), "Found by referral")?;
-    opens_inbox(gate, "rosa", "imap", "/notls", "", "Found by referral", &["imap", "imap", "imap", "two"])
+    let servers = ["imaps", "imaps", "imaps", "two"];
+    opens_inbox(gate, "rosa", "imaps", "/ssl/novalidate-cert", "", "Found by referral", &servers)
 }
 
 fn let_in(gate: &mut Gate) -> Result<(), String> {
@@ -75,12 +78,10 @@ fn opens_inbox(
     let mut asked = Vec::new();
     loop {
         let text = screen
-            .wait("a prompt or the subject", |text| prompt(text).is_some() || text.contains(subject))?;
+            .wait("a prompt or the subject", |text| typed(text) == Some(0) || text.contains(subject))?;
         let Some(line) = prompt(&text) else { break };
         asked.push(line.to_owned());
-        // Keys pressed at another time would be taken for something else.
-        screen.press(&[PASSWORD, "Enter"])?;
-        screen.wait("the prompt to go", |text| prompt(text).is_none())?;
+        give_password(&screen)?;
     }
     let mut ports = Vec::new();
     for server in servers {
@@ -98,7 +99,30 @@ fn opens_inbox(
     if right { Ok(()) } else { Err(format!("expected prompts for {ports:?}, saw {asked:#?}")) }
 }
 
-/// The line that asks for a password which nobody has begun to type.
+/// Types until all of it is there: Alpine throws away what is typed while it draws the prompt.
+fn give_password(screen: &Screen) -> Result<(), String> {
+    let whole = Some(PASSWORD.len());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        screen.press(&["C-k", PASSWORD])?;
+        sleep(Duration::from_millis(300));
+        if typed(&screen.text()?) == whole {
+            screen.press(&["Enter"])?;
+            return screen.wait("the prompt to go", |text| typed(text) != whole).map(|_| ());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the password does not get into the prompt:\n{}", screen.text()?));
+        }
+    }
+}
+
+/// The line that asks for a password.
 fn prompt(screen: &str) -> Option<&str> {
-    screen.lines().find(|line| line.trim_end().ends_with("ENTER PASSWORD:"))
+    screen.lines().find(|line| line.contains("ENTER PASSWORD:"))
+}
+
+/// How much of a password has been typed there.
+fn typed(screen: &str) -> Option<usize> {
+    let (_, typed) = prompt(screen)?.split_once("ENTER PASSWORD:")?;
+    Some(typed.trim().len())
 }

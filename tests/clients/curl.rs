@@ -3,13 +3,15 @@
 use std::fs;
 
 use crate::Test;
-use crate::house::{Gate, PASSWORD};
+use crate::house::{Gate, ODD_PASSWORD, PASSWORD};
 use crate::program::{holds, program, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("curl::reads_and_appends_over_imap", &["curl"], imap),
     ("curl::lists_and_reads_over_pop3", &["curl"], pop3),
     ("curl::logs_in_with_each_mechanism", &["curl"], mechanisms),
+    ("curl::logs_in_with_an_odd_password", &["curl"], odd_password),
+    ("curl::keeps_its_password_until_there_is_tls", &["curl"], disabled_plaintext),
     ("curl::is_told_of_a_wrong_password", &["curl"], wrong_password),
 ];
 
@@ -63,6 +65,40 @@ fn mechanisms(gate: &mut Gate) -> Result<(), String> {
     }
     for method in ["method=PLAIN", "method=LOGIN"] {
         gate.await_log(&["Started proxying", method])?;
+    }
+    Ok(())
+}
+
+fn odd_password(gate: &mut Gate) -> Result<(), String> {
+    for who in ["oddo", "odda"] {
+        gate.deliver(who, "Hello")?;
+        for (protocol, what) in [("imap", "/INBOX;MAILINDEX=1"), ("pop3", "/1")] {
+            for mechanism in ["AUTH=PLAIN", "AUTH=LOGIN"] {
+                let url = format!("{protocol}://127.0.0.1:{}{what}", gate.port(protocol));
+                let options = ["--login-options", mechanism];
+                holds(&curl(gate, who, ODD_PASSWORD, &url, &options)?, "Subject: Hello")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// From an address that is not the gate's own, plaintext logins need TLS.
+fn disabled_plaintext(gate: &mut Gate) -> Result<(), String> {
+    gate.deliver("anna", "Hello")?;
+    gate.add_settings("disable_plaintext_auth = yes\n")?;
+    gate.reload()?;
+    for (protocol, what) in [("imap", "/INBOX;MAILINDEX=1"), ("pop3", "/1")] {
+        let url = format!("{protocol}://127.0.0.1:{}{what}", gate.port(protocol));
+        let from = ["--interface", "127.0.0.9"];
+        match curl(gate, "anna", PASSWORD, &url, &from) {
+            Ok(out) => return Err(format!("let in without TLS: {out}")),
+            Err(fault) => holds(&fault, LOGIN_DENIED)?,
+        }
+        holds(&curl(gate, "anna", PASSWORD, &url, &[&from[..], &["--ssl"]].concat())?, "Subject: Hello")?;
+    }
+    if gate.log().contains("tried to use disallowed plaintext auth") {
+        return Err("curl was not told that plaintext logins are disabled".to_owned());
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use gatepost_tests::scenario::{self, Subject};
 use gatepost_tests::stream::{Heard, Stream};
 use gatepost_tests::subject::Running;
@@ -18,6 +19,8 @@ use nix::unistd::Uid;
 
 /// The password of everybody.
 pub(crate) const PASSWORD: &str = "secret";
+/// Another password of everybody, with all that quoting can go wrong on.
+pub(crate) const ODD_PASSWORD: &str = "q\"u\\o te {3} ß%u";
 /// How long a program or a screen may take; the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -44,11 +47,16 @@ passdb {{
   driver = static
   args = password={{PLAIN}}{PASSWORD}
 }}
+passdb {{
+  driver = static
+  args = password={{PLAIN.B64}}{}
+}}
 [imap]
 S: …
 [pop3]
 S: …
-"
+",
+        BASE64.encode(ODD_PASSWORD.as_bytes())
     );
     Running::start(&scenario::parse(&text)?, Subject::Dovecot)
 }
@@ -77,9 +85,10 @@ pub(crate) fn deliver(backend: &Running, user: &str, subject: &str) -> Result<()
     write().map_err(|e: std::io::Error| format!("{}: {e}", message.display()))
 }
 
-/// A gate with six users: anna and bert are in a passwd-file and proxied to the first and the second backend, cleo is
+/// A gate with users of each kind: anna and bert are in a passwd-file and proxied to the first and the second backend, cleo is
 /// in an SQLite database and proxied to the first, dora is admitted, and the second backend is the local mail service;
-/// rosa is referred there, and ruth is told of the first and admitted.
+/// rosa is referred there, and ruth is told of the first and admitted. Oddo is like anna and odda like dora, but for
+/// their passwords.
 pub(crate) struct Gate {
     pub(crate) running: Running,
     pub(crate) backends: Arc<Backends>,
@@ -102,7 +111,7 @@ impl Gate {
 
     /// The backend that holds a user's mail.
     fn backend_of(&self, who: &str) -> &Running {
-        if ["anna", "cleo"].contains(&who) { &self.backends.one } else { &self.backends.two }
+        if ["anna", "cleo", "oddo"].contains(&who) { &self.backends.one } else { &self.backends.two }
     }
 
     /// Puts a message into a user's inbox, as a delivery would.
@@ -240,6 +249,8 @@ INSERT INTO users VALUES ('cleo.{name}', '{PASSWORD}', '127.0.0.1', {}, {});
 anna.{name}:{{PLAIN}}{PASSWORD}::::::proxy=y host=127.0.0.1 port={one}
 bert.{name}:{{PLAIN}}{PASSWORD}::::::proxy=y host=127.0.0.1 port={two}
 dora.{name}:{{PLAIN}}{PASSWORD}
+oddo.{name}:{{PLAIN}}{ODD_PASSWORD}::::::proxy=y host=127.0.0.1 port={one}
+odda.{name}:{{PLAIN}}{ODD_PASSWORD}
 rosa.{name}:{{PLAIN}}{PASSWORD}::::::host=127.0.0.1 port={two} nologin
 ruth.{name}:{{PLAIN}}{PASSWORD}::::::host=127.0.0.1 port={one}
 "

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use crate::house::PATIENCE;
 use crate::program;
 
+/// How long until a program is asked to draw its screen anew: Alpine's gets mixed up when messages and prompts come
+/// together.
+const REDRAW: Duration = Duration::from_secs(2);
+
 /// A tmux server with one screen; it ends when this is dropped.
 pub(crate) struct Screen {
     socket: PathBuf,
@@ -42,10 +46,15 @@ impl Screen {
     /// Waits until it shows something that `looks_right`.
     pub(crate) fn wait(&self, what: &str, looks_right: impl Fn(&str) -> bool) -> Result<String, String> {
         let deadline = Instant::now() + PATIENCE;
+        let mut redraw = Instant::now() + REDRAW;
         loop {
             let text = self.text()?;
             if looks_right(&text) {
                 return Ok(text);
+            }
+            if Instant::now() > redraw {
+                redraw += REDRAW;
+                self.press(&["C-l"])?;
             }
             if Instant::now() > deadline {
                 return Err(format!("waited for {what}, the screen shows:\n{}", text.trim_end()));

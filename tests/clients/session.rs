@@ -13,13 +13,14 @@ use nix::unistd::Pid;
 use socket2::SockRef;
 
 use crate::Test;
-use crate::house::{Gate, PASSWORD, PATIENCE, command, expect, until};
+use crate::house::{Gate, ODD_PASSWORD, PASSWORD, PATIENCE, command, expect, until};
 use crate::program::holds;
 use crate::standin;
 
 pub(crate) const TESTS: &[Test] = &[
     ("session::imap_commands_behind_login_are_carried_out", &[], pipelined_imap),
     ("session::pop3_commands_behind_login_are_carried_out", &[], pipelined_pop3),
+    ("session::odd_passwords_reach_the_backend_whole", &[], odd_passwords),
     ("session::a_referral_refuses_or_lets_in", &[], referrals),
     ("session::a_client_that_has_said_all_still_hears_all", &[], half_close),
     ("session::fifty_sessions_at_once", &[], fifty),
@@ -59,6 +60,33 @@ fn pipelined_pop3(gate: &mut Gate) -> Result<(), String> {
                 expect(&mut client, start)?;
             }
             expect_end(&mut client)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a client quotes or counts is quoted or counted anew towards the backend.
+fn odd_passwords(gate: &mut Gate) -> Result<(), String> {
+    let quoted = ODD_PASSWORD.replace('\\', "\\\\").replace('"', "\\\"");
+    let length = ODD_PASSWORD.len();
+    for who in ["oddo", "odda"] {
+        let user = gate.user(who);
+        for login in [
+            format!("a LOGIN {user} \"{quoted}\"\r\n"),
+            format!("a LOGIN {user} {{{length}+}}\r\n{ODD_PASSWORD}\r\n"),
+        ] {
+            let mut client = gate.connect("imap")?;
+            expect(&mut client, "* OK ")?;
+            client.send(login.as_bytes()).map_err(|e| e.to_string())?;
+            expect(&mut client, "a OK ")?;
+            command(&mut client, "b SELECT INBOX")?;
+        }
+        let mut client = gate.connect("pop3")?;
+        client
+            .send(format!("USER {user}\r\nPASS {ODD_PASSWORD}\r\nSTAT\r\n").as_bytes())
+            .map_err(|e| e.to_string())?;
+        for reply in ["+OK ", "+OK", "+OK", "+OK 0 0"] {
+            expect(&mut client, reply)?;
         }
     }
     Ok(())
