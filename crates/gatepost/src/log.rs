@@ -1,5 +1,6 @@
 //! Log lines as Dovecot users expect them, or one JSON object each. Lines are written by a thread
-//! of its own, so that a slow disk holds no login up; what finds no room is counted and reported.
+//! of its own and many at once, so that a slow disk holds no login up and no login wakes that thread;
+//! what finds no room is counted and reported.
 //! Secrets cannot get here: they have no text form.
 
 use std::fmt::Write as _;
@@ -9,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use config::rows::server::{LogFormat, ServerSettings};
 
@@ -94,6 +95,11 @@ enum Message {
 
 /// Records that may wait to be written.
 const QUEUE: usize = 16_384;
+/// How long lines gather before they are written: waking the thread for each would cost a login more
+/// than the line itself.
+const GATHER: Duration = Duration::from_millis(5);
+/// Bytes that are written at once.
+const PIECE: usize = 64 * 1024;
 /// Bytes of one value that reach the log.
 const VALUE_LIMIT: usize = 512;
 
@@ -136,33 +142,49 @@ impl Log {
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
         if self.lines.send(Message::Flushed(done)).is_ok() {
-            let _ = wait.recv_timeout(std::time::Duration::from_secs(5));
+            let _ = wait.recv_timeout(Duration::from_secs(5));
         }
     }
 }
 
 struct Writer {
     settings: ServerSettings,
+    stamp: Stamp,
     error: Sink,
     info: Option<Sink>,
     debug: Option<Sink>,
     dropped: Arc<AtomicU64>,
 }
 
-enum Sink {
+/// Where lines of a kind go, and those on their way.
+struct Sink {
+    place: Place,
+    lines: Vec<u8>,
+}
+
+enum Place {
     File(std::fs::File),
     Stderr,
     Syslog(UnixDatagram),
 }
 
+/// A time as text, which holds for every line of one second.
+#[derive(Default)]
+struct Stamp {
+    seconds: Option<u64>,
+    text: String,
+}
+
 impl Writer {
     fn new(settings: ServerSettings, dropped: Arc<AtomicU64>) -> Self {
-        let mut writer = Self { settings, error: Sink::Stderr, info: None, debug: None, dropped };
+        let error = Sink::new(Place::Stderr);
+        let mut writer = Self { settings, stamp: Stamp::default(), error, info: None, debug: None, dropped };
         writer.open();
         writer
     }
 
     fn open(&mut self) {
+        self.stamp = Stamp::default();
         self.error = Sink::open(&self.settings.log_path);
         let own = |path: &str| (!path.is_empty()).then(|| Sink::open(path));
         self.info = own(&self.settings.info_log_path);
@@ -170,16 +192,9 @@ impl Writer {
     }
 
     fn run(mut self, queue: &Receiver<Message>) {
-        while let Ok(message) = queue.recv() {
-            match message {
-                Message::Record(time, record) => self.write(time, &record),
-                Message::Open(settings) => {
-                    self.settings = *settings;
-                    self.open();
-                }
-                Message::Flushed(done) => {
-                    let _ = done.send(());
-                }
+        while let Ok(first) = queue.recv() {
+            for message in std::iter::once(first).chain(queue.try_iter().take(QUEUE)) {
+                self.take(message);
             }
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
@@ -190,6 +205,23 @@ impl Writer {
                     values: Vec::new(),
                 };
                 self.write(SystemTime::now(), &record);
+            }
+            self.flush();
+            std::thread::sleep(GATHER);
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Record(time, record) => self.write(time, &record),
+            Message::Open(settings) => {
+                self.flush();
+                self.settings = *settings;
+                self.open();
+            }
+            Message::Flushed(done) => {
+                self.flush();
+                let _ = done.send(());
             }
         }
     }
@@ -204,49 +236,79 @@ impl Writer {
             Level::Info => self.info.as_mut().unwrap_or(&mut self.error),
             _ => &mut self.error,
         };
-        let line = match (sink as &Sink, self.settings.log_format) {
-            (Sink::Syslog(_), LogFormat::Dovecot) => {
-                format!("{}: {}: {body}", record.service, record.level.name())
+        let (service, level) = (&record.service, record.level.name());
+        match (&sink.place, self.settings.log_format) {
+            (Place::Syslog(socket), format) => {
+                let line = match format {
+                    LogFormat::Dovecot => format!("{service}: {level}: {body}"),
+                    LogFormat::Json => body,
+                };
+                let number = facility(&self.settings.syslog_facility) * 8 + record.level.severity();
+                let line = format!("<{number}>{}: {line}", self.settings.instance_name);
+                // A log that cannot be written must not stop logins.
+                let _ = socket.send(line.as_bytes());
             }
-            (_, LogFormat::Dovecot) => {
-                let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                let stamp = sys::clock::format_local(seconds, &self.settings.log_timestamp);
-                format!("{stamp}{}: {}: {body}\n", record.service, record.level.name())
+            (Place::File(_) | Place::Stderr, LogFormat::Dovecot) => {
+                let stamp = self.stamp.at(time, &self.settings.log_timestamp);
+                // Writing to memory cannot fail.
+                let _ = writeln!(sink.lines, "{stamp}{service}: {level}: {body}");
             }
-            (Sink::Syslog(_), LogFormat::Json) => body,
-            (_, LogFormat::Json) => body + "\n",
-        };
-        // A log that cannot be written must not stop logins.
-        let _ = match sink {
-            Sink::File(file) => file.write_all(line.as_bytes()),
-            Sink::Stderr => std::io::stderr().write_all(line.as_bytes()),
-            Sink::Syslog(socket) => {
-                let facility = facility(&self.settings.syslog_facility);
-                let line = format!(
-                    "<{}>{}: {line}",
-                    facility * 8 + record.level.severity(),
-                    self.settings.instance_name
-                );
-                socket.send(line.as_bytes()).map(|_| ())
+            (Place::File(_) | Place::Stderr, LogFormat::Json) => {
+                let _ = writeln!(sink.lines, "{body}");
             }
-        };
+        }
+        if sink.lines.len() >= PIECE {
+            sink.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        for sink in [Some(&mut self.error), self.info.as_mut(), self.debug.as_mut()].into_iter().flatten() {
+            sink.flush();
+        }
+    }
+}
+
+impl Stamp {
+    fn at(&mut self, time: SystemTime, format: &str) -> &str {
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if self.seconds != Some(seconds) {
+            *self = Self { seconds: Some(seconds), text: sys::clock::format_local(seconds, format) };
+        }
+        &self.text
     }
 }
 
 impl Sink {
+    fn new(place: Place) -> Self {
+        Self { place, lines: Vec::new() }
+    }
+
     fn open(path: &str) -> Self {
         let opened = match path {
             "" | "syslog" => UnixDatagram::unbound()
                 .and_then(|socket| {
                     socket.connect("/dev/log")?;
                     socket.set_nonblocking(true)?;
-                    Ok(Self::Syslog(socket))
+                    Ok(Place::Syslog(socket))
                 })
                 .ok(),
-            "/dev/stderr" => Some(Self::Stderr),
-            path => OpenOptions::new().create(true).append(true).open(path).map(Self::File).ok(),
+            "/dev/stderr" => Some(Place::Stderr),
+            path => OpenOptions::new().create(true).append(true).open(path).map(Place::File).ok(),
         };
-        opened.unwrap_or(Self::Stderr)
+        Self::new(opened.unwrap_or(Place::Stderr))
+    }
+
+    /// Writes what has gathered. A log that cannot be written must not stop logins.
+    fn flush(&mut self) {
+        let _ = match &mut self.place {
+            _ if self.lines.is_empty() => return,
+            Place::File(file) => file.write_all(&self.lines),
+            Place::Stderr => std::io::stderr().write_all(&self.lines),
+            Place::Syslog(_) => Ok(()),
+        };
+        self.lines.clear();
+        self.lines.shrink_to(PIECE);
     }
 }
 
