@@ -402,9 +402,18 @@ fn certificates(config: &Config, problems: &mut Vec<Problem>) {
             ("ssl_alt_cert", "ssl_alt_key", tls.alt_cert.is_some() && tls.alt_key.is_none()),
             ("ssl_client_cert", "ssl_client_key", tls.client_cert.is_some() && tls.client_key.is_none()),
         ] {
-            if alone && said(cert).is_some() {
-                let text = format!("{cert}: it needs {key} beside it");
-                problems.push(at(said(cert), Severity::Error, text).hint(format!("set {key}")));
+            match said(key) {
+                // What `doveconf -n` prints hides the key and must still be readable; serving needs it.
+                Some(_) if alone => {
+                    let text = format!("{key}: it is empty, so the server cannot start with this file");
+                    let hint = format!("write {key} = </path/to/key.pem; doveconf hides it without -P");
+                    problems.push(at(said(key), Severity::Warning, text).hint(hint));
+                }
+                None if alone && said(cert).is_some() => {
+                    let text = format!("{cert}: it needs {key} beside it");
+                    problems.push(at(said(cert), Severity::Error, text).hint(format!("set {key}")));
+                }
+                _ => {}
             }
         }
         if settings.ssl == SslMode::Required && said("ssl").is_some() && !certificate_anywhere(config) {

@@ -236,6 +236,19 @@ fn tls_without_a_certificate_is_told() {
     says(&format!("protocols = imap\nssl_cert = </c.pem\nssl_key = </k.pem\n{passdb}"), &[]);
 }
 
+// `doveconf -n` prints secrets as a comment, and what it prints must load.
+#[test]
+fn a_hidden_key_is_told_and_does_not_keep_the_configuration_back() {
+    let text = "protocols = imap\nssl_cert = </x.pem\nssl_key = # hidden, use -P to show it\n\
+                passdb {\n  driver = static\n  args = password=x\n}\n";
+    says(
+        text,
+        &["dovecot.conf:3: warning: ssl_key: it is empty, so the server cannot start with this file \
+           (write ssl_key = </path/to/key.pem; doveconf hides it without -P)"],
+    );
+    assert!(load_text("dovecot.conf", text).config.is_some());
+}
+
 #[test]
 fn a_port_that_is_taken_is_an_error() {
     adds(
