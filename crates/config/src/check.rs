@@ -163,6 +163,10 @@ fn lets_everybody_in(group: &Group) -> bool {
             .extend(fields.split_whitespace().filter_map(|field| field.split('=').next()).map(str::to_owned));
     }
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    // Asked only about those whose password another one has verified.
+    if group.settings.get("skip").is_some_and(|said| said.value.written() == "unauthenticated") {
+        return false;
+    }
     has("nopassword") && !has("proxy") && !has("proxy_maybe") && !has("nologin") && !has("fail")
 }
 
@@ -276,10 +280,11 @@ fn listeners(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
     let certificate = certificate_anywhere(config);
     let mut taken: Vec<(&str, u16, &Place)> = Vec::new();
     for service in config.services() {
-        let login = LOGIN_SERVICES.iter().any(|login| login.name == service.name);
+        let served = service.name == "auth" || LOGIN_SERVICES.iter().any(|login| login.name == service.name);
         for listener in service.inet.iter().filter(|listener| listener.port != 0) {
             let name = format!("service {}: inet_listener {}", service.name, listener.name);
-            if !login {
+            let name = name.trim_end();
+            if !served {
                 let text = format!("{name}: not served, nothing listens on port {}", listener.port);
                 problems.push(Problem::warning(&listener.place, text));
                 continue;
@@ -455,6 +460,35 @@ fn nowhere(severity: Severity, text: impl Into<String>) -> Problem {
 mod tests {
     use super::*;
     use crate::scope::ConnectionKey;
+
+    #[test]
+    fn only_what_lets_everybody_in_is_warned_of() {
+        let said = |skip: &str| {
+            let text = format!(
+                "protocols = imap\nssl = no\npassdb {{\n  driver = static\n  args = nopassword=y\n{skip}}}\n"
+            );
+            load_text("dovecot.conf", &text).problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let warning =
+            "dovecot.conf:5: warning: passdb: nopassword without proxy or nologin lets everybody in";
+        assert_eq!(said(""), [warning]);
+        assert_eq!(said("  skip = authenticated\n"), [warning]);
+        assert_eq!(said("  skip = unauthenticated\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_tcp_listener_of_the_auth_service_is_served_and_one_of_another_is_not() {
+        let said = |service: &str| {
+            let text = format!(
+                "protocols = imap\nssl = no\nservice {service} {{\n  inet_listener {{\n    port = 12345\n  }}\n}}\n\
+                 passdb {{\n  driver = static\n  args = password=x\n}}\n"
+            );
+            load_text("dovecot.conf", &text).problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(said("auth"), [""; 0]);
+        let warning = "warning: service anvil: inet_listener: not served, nothing listens on port 12345";
+        assert_eq!(said("anvil"), [format!("dovecot.conf:4: {warning}")]);
+    }
 
     #[test]
     fn a_small_configuration_loads_without_a_word() {

@@ -85,30 +85,35 @@ fn a_backslash_joins_the_next_line_by_one_blank() {
 fn an_empty_line_or_a_comment_ends_the_continuation() {
     let warning = "dovecot.conf:1: warning: the line continued by a '\\' ends at an empty line or a comment \
                    (take the last '\\' away)";
-    for lines in ["login_greeting = a \\\n\nhostname = b", "login_greeting = a \\\n# comment\nhostname = b"] {
+    for lines in
+        ["login_greeting = a \\\n\ninstance_name = b", "login_greeting = a \\\n# comment\ninstance_name = b"]
+    {
         assert_eq!(greeting(lines), ("a".to_owned(), vec![warning.to_owned()]));
     }
 }
 
 #[test]
 fn a_variable_is_a_whole_word_and_gives_the_value_so_far() {
-    gives("hostname = foo\nlogin_greeting = $hostname", "foo");
-    gives("hostname = foo\nlogin_greeting = a $hostname b $hostname\nhostname = bar", "a foo b foo");
-    gives("hostname = foo\nlogin_greeting = a$hostname", "a$hostname");
+    gives("instance_name = foo\nlogin_greeting = $instance_name", "foo");
+    gives(
+        "instance_name = foo\nlogin_greeting = a $instance_name b $instance_name\ninstance_name = bar",
+        "a foo b foo",
+    );
+    gives("instance_name = foo\nlogin_greeting = a$instance_name", "a$instance_name");
     gives("login_greeting = a\nlogin_greeting = $login_greeting b", "a b");
     gives("login_greeting = $ssl $default_internal_user", "yes dovecot");
-    gives("hostname = foo\nlogin_greeting = \"$hostname\"", "$hostname");
-    gives("hostname = foo\nlogin_greeting = '$hostname'", "$hostname");
+    gives("instance_name = foo\nlogin_greeting = \"$instance_name\"", "$instance_name");
+    gives("instance_name = foo\nlogin_greeting = '$instance_name'", "$instance_name");
     gives("login_greeting = $ENV:GATEPOST_NO_SUCH_VARIABLE a", " a");
-    gives("hostname = foo\nlogin_greeting = a  $hostname \t b  ", "a foo b");
-    gives("hostname = foo\nlogin_greeting = \"a $hostname", "\"a $hostname");
+    gives("instance_name = foo\nlogin_greeting = a  $instance_name \t b  ", "a foo b");
+    gives("instance_name = foo\nlogin_greeting = \"a $instance_name", "\"a $instance_name");
     gives("login_greeting = a\nprotocol imap {\n  login_greeting = $login_greeting b\n}", "a b");
 }
 
 #[test]
 fn an_unknown_variable_is_an_error() {
     let hint = "(put quotes around the value if no variable is meant)";
-    for word in ["$nosuchthing", "$", "$$", "${hostname}", "$hostname-y"] {
+    for word in ["$nosuchthing", "$", "$$", "${instance_name}", "$instance_name-y"] {
         let problems = greeting(&format!("login_greeting = a {word}")).1;
         let start = format!("dovecot.conf:1: login_greeting: unknown variable \"{word}\" (");
         assert!(problems.len() == 1 && problems[0].starts_with(&start), "{problems:?}");

@@ -13,7 +13,7 @@ use config::rows::ssl::SslSettings;
 use config::scope::{Config, ConnectionKey};
 use data_encoding::BASE64_NOPAD;
 
-use crate::local::LocalService;
+use crate::local;
 use crate::log::Log;
 use crate::sessions::Sessions;
 use crate::tls::{ClientTls, ServerTls};
@@ -134,12 +134,7 @@ impl Gate {
             engines.insert(protocol.to_owned(), deciding);
         }
         let server_tls = server_tls(&config, &mut faults);
-        for protocol in wire::protocols::PROTOCOLS {
-            let key = ConnectionKey { protocol: protocol.name, local: None, remote: None, local_name: None };
-            if let Err(fault) = LocalService::of(&config.connection(&key), protocol) {
-                faults.push(fault);
-            }
-        }
+        faults.extend(local::faults(&config));
         if !faults.is_empty() {
             return Err(faults);
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use config::rows::login::LoginSettings;
+use config::scope::{Config, ConnectionKey};
 use wire::protocols::Protocol;
 
 /// Where admitted sessions of a protocol go.
@@ -59,6 +60,13 @@ impl LocalService {
     }
 }
 
+/// What cannot be read of the local mail services, one line each.
+pub fn faults(config: &Config) -> Vec<String> {
+    let key = |protocol| ConnectionKey { protocol, local: None, remote: None, local_name: None };
+    let read = |protocol: &Protocol| LocalService::of(&config.connection(&key(protocol.name)), protocol);
+    wire::protocols::PROTOCOLS.iter().filter_map(|protocol| read(protocol).err()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +74,17 @@ mod tests {
     fn read(written: &str) -> Result<Option<LocalService>, String> {
         let settings = LoginSettings { local_imap: written.into(), ..LoginSettings::default() };
         LocalService::of(&settings, wire::protocols::find("imap").unwrap())
+    }
+
+    #[test]
+    fn every_address_that_cannot_be_read_is_told() {
+        let text = "protocols = imap\nssl = no\ngatepost_local_imap = 127.0.0.1\n\
+                    gatepost_local_pop3 = pop3://127.0.0.1:10110\npassdb {\n  driver = static\n  args = password=x\n}\n";
+        let config = config::load_text("dovecot.conf", text).config.expect("no errors");
+        assert_eq!(
+            faults(&config),
+            ["gatepost_local_imap: no address in \"127.0.0.1\" (write imap://127.0.0.1:PORT or unix:/PATH)"]
+        );
     }
 
     #[test]

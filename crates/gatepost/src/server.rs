@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use config::check;
-use config::problem::Severity;
+use config::problem::{Problem, Severity};
 use config::scope::Config;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -192,9 +192,11 @@ async fn until(holds: impl Fn() -> bool) {
 /// Reads a configuration: it and its warnings, or all its problems.
 pub fn load(path: &Path) -> Result<(Config, Vec<String>), Vec<String>> {
     let loaded = check::load(path);
+    // How bad a problem is, its line in the log says itself.
+    let bare = |problem: &Problem| Problem { severity: Severity::Error, ..problem.clone() }.to_string();
     let text = |severity| {
         let problems = loaded.problems.iter().filter(move |problem| problem.severity == severity);
-        problems.map(ToString::to_string).collect::<Vec<_>>()
+        problems.map(bare).collect::<Vec<_>>()
     };
     let (errors, warnings) = (text(Severity::Error), text(Severity::Warning));
     match loaded.config {

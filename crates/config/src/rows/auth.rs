@@ -71,7 +71,7 @@ pub const AUTH: &[Row<AuthSettings>] = &[
         Honoured,
         "SASL mechanisms, offered in this order",
     ),
-    row("auth_realms", "", Words(|s| &mut s.realms), Honoured, "Realms that mechanisms with realms offer"),
+    row("auth_realms", "", Words(|s| &mut s.realms), Ignored, "No mechanism with realms is offered"),
     row(
         "auth_default_realm",
         "",
@@ -111,8 +111,8 @@ pub const AUTH: &[Row<AuthSettings>] = &[
         "auth_anonymous_username",
         "anonymous",
         Text(|s| &mut s.anonymous_username),
-        Honoured,
-        "The user of mechanism ANONYMOUS",
+        Ignored,
+        "ANONYMOUS is not offered",
     ),
     row("auth_failure_delay", "2 secs", Time(|s| &mut s.failure_delay), Honoured, "How long a refusal waits"),
     row(
@@ -129,8 +129,8 @@ pub const AUTH: &[Row<AuthSettings>] = &[
             s.verbose_passwords = show_passwords(text)?;
             Ok(())
         }),
-        Honoured,
-        "How passwords that were wrong are logged",
+        Ignored,
+        "Passwords are never logged",
     ),
     row("auth_debug", "no", Boolean(|s| &mut s.debug), Honoured, "Whether each step of a login is logged"),
     row(

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Field::{Boolean, Choice, Other, Text, UpperWords, Words};
-use super::Standing::Honoured;
+use super::Standing::{Honoured, Ignored};
 use super::{Row, row};
 use crate::value::{self, Invalid, Place};
 
@@ -257,8 +257,8 @@ pub const PASSDB: &[Row<PassdbSettings>] = &[
         "auth_verbose",
         "default",
         Other("default, yes or no", |s, text| unless_default(&mut s.auth_verbose, text)),
-        Honoured,
-        "auth_verbose for it alone",
+        Ignored,
+        "The global auth_verbose counts",
     ),
 ];
 
@@ -325,8 +325,8 @@ pub const USERDB: &[Row<UserdbSettings>] = &[
         "auth_verbose",
         "default",
         Other("default, yes or no", |s, text| unless_default(&mut s.auth_verbose, text)),
-        Honoured,
-        "auth_verbose for it alone",
+        Ignored,
+        "The global auth_verbose counts",
     ),
 ];
 

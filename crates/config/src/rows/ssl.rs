@@ -70,7 +70,7 @@ pub const SSL: &[Row<SslSettings>] = &[
     ),
     row("ssl_alt_key", "", FromFile(|s| &mut s.alt_key), Honoured, "The key of ssl_alt_cert"),
     row("ssl_key_password", "", Unused(Kind::Text), Ignored, "Encrypted keys are not read"),
-    row("ssl_ca", "", FromFile(|s| &mut s.ca), Honoured, "Authorities of client certificates, PEM"),
+    row("ssl_ca", "", FromFile(|s| &mut s.ca), Ignored, "Client certificates are not asked for"),
     row(
         "ssl_verify_client_cert",
         "no",
@@ -82,8 +82,8 @@ pub const SSL: &[Row<SslSettings>] = &[
         "ssl_cert_username_field",
         "commonName",
         Text(|s| &mut s.cert_username_field),
-        Honoured,
-        "The field of a client certificate that holds the user name",
+        Ignored,
+        "Client certificates are not asked for",
     ),
     row(
         "ssl_min_protocol",

@@ -9,6 +9,8 @@ use ::config::show::Show;
 use ::config::value::Place;
 use ::config::{Loaded, load};
 
+use crate::local;
+
 /// Check or show a configuration.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -21,7 +23,12 @@ enum Action {
     /// Say everything that is wrong; silence and success mean all is well
     Check {
         /// The configuration file
-        #[arg(short = 'c', long = "config", value_name = "FILE")]
+        #[arg(
+            short = 'c',
+            long = "config",
+            value_name = "FILE",
+            default_value = "/etc/gatepost/gatepost.conf"
+        )]
         file: PathBuf,
     },
     /// Write the configuration as it is understood
@@ -33,7 +40,12 @@ enum Action {
         #[arg(short = 'P', long = "secrets")]
         secrets: bool,
         /// The configuration file
-        #[arg(short = 'c', long = "config", value_name = "FILE")]
+        #[arg(
+            short = 'c',
+            long = "config",
+            value_name = "FILE",
+            default_value = "/etc/gatepost/gatepost.conf"
+        )]
         file: PathBuf,
     },
 }
@@ -48,6 +60,13 @@ pub fn run(args: Args) -> ExitCode {
     // Nobody is left to tell when the output is closed.
     let _ = std::io::stderr().write_all(report(&loaded, wants_colour()).as_bytes());
     let Some(config) = loaded.config else { return ExitCode::FAILURE };
+    let faults = local::faults(&config);
+    for fault in &faults {
+        eprintln!("{}: {}", file.display(), printable(fault));
+    }
+    if !faults.is_empty() {
+        return ExitCode::FAILURE;
+    }
     match show.map(|show| std::io::stdout().write_all(show.text(&config).as_bytes())) {
         Some(Err(_)) => ExitCode::FAILURE,
         Some(Ok(())) | None => ExitCode::SUCCESS,

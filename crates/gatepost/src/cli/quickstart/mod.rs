@@ -74,7 +74,7 @@ fn start(args: &Args) -> Result<ExitCode, Vec<String>> {
     files::make(folder, &ports).map_err(|fault| vec![fault])?;
     let (config, warnings) = load(&conf)?;
     for warning in warnings {
-        eprintln!("{warning}");
+        eprintln!("warning: {warning}");
     }
     // A folder from an earlier run says itself where everything listens.
     let ports = if had_conf { Ports::read(&config, folder)? } else { ports };
