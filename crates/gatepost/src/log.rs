@@ -185,10 +185,23 @@ impl Writer {
 
     fn open(&mut self) {
         self.stamp = Stamp::default();
-        self.error = Sink::open(&self.settings.log_path);
-        let own = |path: &str| (!path.is_empty()).then(|| Sink::open(path));
-        self.info = own(&self.settings.info_log_path);
-        self.debug = own(&self.settings.debug_log_path);
+        let mut faults = Vec::new();
+        let mut open = |setting: &str, path: &str| {
+            Sink::open(path).unwrap_or_else(|error| {
+                let path = if path.is_empty() { "syslog" } else { path };
+                let why = plainly(&error);
+                faults.push(format!("{setting}: {path}: {why}; lines go to standard error"));
+                Sink::new(Place::Stderr)
+            })
+        };
+        self.error = open("log_path", &self.settings.log_path);
+        let mut own = |setting, path: &str| (!path.is_empty()).then(|| open(setting, path));
+        self.info = own("info_log_path", &self.settings.info_log_path);
+        self.debug = own("debug_log_path", &self.settings.debug_log_path);
+        for text in faults {
+            let record = Record { level: Level::Error, service: "log".into(), text, values: Vec::new() };
+            self.write(SystemTime::now(), &record);
+        }
     }
 
     fn run(mut self, queue: &Receiver<Message>) {
@@ -284,19 +297,18 @@ impl Sink {
         Self { place, lines: Vec::new() }
     }
 
-    fn open(path: &str) -> Self {
-        let opened = match path {
-            "" | "syslog" => UnixDatagram::unbound()
-                .and_then(|socket| {
-                    socket.connect("/dev/log")?;
-                    socket.set_nonblocking(true)?;
-                    Ok(Place::Syslog(socket))
-                })
-                .ok(),
-            "/dev/stderr" => Some(Place::Stderr),
-            path => OpenOptions::new().create(true).append(true).open(path).map(Place::File).ok(),
+    fn open(path: &str) -> std::io::Result<Self> {
+        let place = match path {
+            "" | "syslog" => {
+                let socket = UnixDatagram::unbound()?;
+                socket.connect("/dev/log")?;
+                socket.set_nonblocking(true)?;
+                Place::Syslog(socket)
+            }
+            "/dev/stderr" => Place::Stderr,
+            path => Place::File(OpenOptions::new().create(true).append(true).open(path)?),
         };
-        Self::new(opened.unwrap_or(Place::Stderr))
+        Ok(Self::new(place))
     }
 
     /// Writes what has gathered. A log that cannot be written must not stop logins.
@@ -390,6 +402,17 @@ mod tests {
     fn one_event_is_one_line_whatever_is_in_it() {
         assert_eq!(clean("a\nb\x1b[31m\u{202e}ü", 100), "a\\x0ab\\x1b[31m\\u{202e}ü");
         assert_eq!(value(&"x".repeat(600)).chars().count(), VALUE_LIMIT + 1);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_is_told_on_standard_error() {
+        let settings = ServerSettings { log_path: "/nonexistent/log".into(), ..ServerSettings::default() };
+        let writer = Writer::new(settings, Arc::default());
+        assert!(matches!(writer.error.place, Place::Stderr));
+        let lines = String::from_utf8_lossy(&writer.error.lines).into_owned();
+        let text =
+            "log: Error: log_path: /nonexistent/log: No such file or directory; lines go to standard error\n";
+        assert!(lines.ends_with(text), "{lines}");
     }
 
     #[test]

@@ -208,7 +208,7 @@ const INTRODUCTION: &str = "\
 # Password schemes
 
 A stored password is written `{SCHEME}data`; the name may be in any case. Without `{SCHEME}` the database's default scheme
-holds: `CRYPT` in a passwd-file (or its `scheme=`), `default_pass_scheme` in SQL, `PLAIN` in `static`.
+holds: `CRYPT` in a passwd-file (or its `scheme=`), `default_pass_scheme` in SQL (or `MD5`), `PLAIN` in `static`.
 
 The *encoding* is how the data is written; `.HEX`, `.B64` or `.BASE64` behind the name asks for another
 (`SHA256.HEX`). A digest without salt is recognised in either by its length.

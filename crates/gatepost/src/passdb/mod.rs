@@ -144,6 +144,11 @@ pub(crate) fn unknown(kind: &str, driver: &str, place: &Place) -> String {
     Problem::error(place, format!("{kind}: unknown driver \"{driver}\"")).to_string()
 }
 
+/// Whether passwords in a default scheme can be checked at all: a misspelt one would refuse everybody.
+pub(crate) fn known_scheme(name: &str) -> Result<(), String> {
+    auth::scheme::find(name).map(|_| ()).map_err(|fault| fault.to_string())
+}
+
 /// Reports what makes every expansion of a template fail, so that it does not wait for the first login.
 pub(crate) fn report_faults(template: &Template, place: &Place, what: &str, log: &Log) {
     for fault in template.faults() {
@@ -314,6 +319,13 @@ mod tests {
     fn an_unknown_driver_is_told_with_its_place() {
         assert_eq!(refused("sqll"), "dovecot.conf:7: passdb: unknown driver \"sqll\"");
         assert_eq!(refused("prefetch"), "dovecot.conf:7: passdb: unknown driver \"prefetch\"");
+    }
+
+    #[test]
+    fn a_default_scheme_that_does_not_exist_is_told_when_the_database_is_opened() {
+        let opened = open(&testing::passdb("passwd-file", "scheme=SHA999 /users"), &testing::resources().0);
+        let fault = opened.err().expect("refused");
+        assert_eq!(fault, "dovecot.conf:7: passwd-file: scheme: Unknown scheme: SHA999");
     }
 
     #[test]

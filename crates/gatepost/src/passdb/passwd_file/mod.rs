@@ -13,12 +13,13 @@ use auth::expand::Template;
 use auth::passdb::{Answer, Lookup, Passdb};
 use auth::request::Request;
 use auth::scheme::StoredHash;
+use config::problem::Problem;
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
 pub use source::Files;
 
-use super::{Draft, Expansion, Level, Log, Resources, first_error, report_faults};
+use super::{Draft, Expansion, Level, Log, Resources, first_error, known_scheme, report_faults};
 use location::{Located, Location};
 use source::Source;
 pub(crate) use table::Column;
@@ -82,6 +83,8 @@ impl Users {
     pub(crate) fn open(args: &str, place: &Place, resources: &Resources) -> Result<Self, String> {
         let settings =
             config::database::passwd_file(args, place).map_err(|problems| first_error(&problems))?;
+        known_scheme(&settings.scheme)
+            .map_err(|fault| Problem::error(place, format!("passwd-file: scheme: {fault}")).to_string())?;
         let username_format = Template::parse(&settings.username_format);
         report_faults(&username_format, place, "passwd-file: username_format", &resources.log);
         report_faults(&Template::parse(&settings.path), place, "passwd-file: the path", &resources.log);

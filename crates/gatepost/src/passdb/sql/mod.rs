@@ -11,13 +11,15 @@ use config::database::SqlSettings;
 use config::rows::passdb::PassdbSettings;
 use config::value::Place;
 
-use super::{Draft, Level, Log, Resources, first_error};
+use super::{Draft, Level, Log, Resources, first_error, known_scheme};
 pub(crate) use database::{Database, FirstRow};
 pub(crate) use query::Query;
 
 /// Opens an sql passdb.
 pub(super) fn open(settings: &PassdbSettings, resources: &Resources) -> Result<Box<dyn Passdb>, String> {
     let settings = read(&settings.args, &settings.place)?;
+    known_scheme(&settings.default_pass_scheme)
+        .map_err(|fault| format!("{}: default_pass_scheme: {fault}", settings.file.display()))?;
     let query = parse(&settings, "password_query", &settings.password_query)?;
     let users = Users::new(&settings, query, resources);
     Ok(Box::new(Sql {
