@@ -551,6 +551,10 @@ impl<'a> Attempt<'a> {
         let reason = match outcome {
             Outcome::Ok => {
                 let verdict = verdict::decide(&self.fields, &self.identity, secret);
+                if let Some(port) = verdict::unusable_port(&self.fields) {
+                    let text = format!("port={port} is not a port: the default is used");
+                    self.note(0, true, text);
+                }
                 if self.unproven && !matches!(verdict, Verdict::Refer(_)) {
                     return self.end(Verdict::refuse(Reason::NoPassword), false);
                 }

@@ -167,6 +167,11 @@ fn port(fields: &Fields) -> Option<u16> {
     fields.value("port")?.parse().ok().filter(|&port| port != 0)
 }
 
+/// A `port` that is none, so that the default is taken.
+pub(crate) fn unusable_port(fields: &Fields) -> Option<&str> {
+    fields.value("port").filter(|_| port(fields).is_none())
+}
+
 fn destination_user<'a>(fields: &'a Fields, identity: &'a Identity) -> &'a str {
     fields.value("destuser").filter(|user| !user.is_empty()).unwrap_or(&identity.user)
 }

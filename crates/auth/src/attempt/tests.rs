@@ -131,6 +131,20 @@ fn four_kinds_of_no_stay_apart() {
     assert_eq!(reason(&decide(vec![(deny, users)], "bob", "pw")), Reason::Denied);
 }
 
+// Behaviour of the original: an error in the log, and the default port.
+#[test]
+fn a_port_that_is_none_is_told_and_left_out() {
+    for (port, told) in [("143", false), ("99999", true), ("0", true), ("x", true)] {
+        let fields = [("proxy", ""), ("host", "h"), ("port", port)];
+        let decision = one("bob", "pw", &fields);
+        let note = format!("port={port} is not a port: the default is used");
+        let step = Step::Note { passdb: 0, fault: true, text: note };
+        assert_eq!(decision.trace.steps().contains(&step), told, "{port}");
+        let Verdict::Proxy(route) = decision.verdict else { panic!("{port}: not proxied") };
+        assert_eq!(route.port.is_none(), told, "{port}");
+    }
+}
+
 // An outage is never told as a wrong password, wherever in the chain it was.
 #[test]
 fn could_not_ask_outlives_a_later_no() {
