@@ -1,6 +1,6 @@
 //! One login on its way: its facts, the fields found so far, its place in the chain. Asks the
 //! drivers, without knowing which there are. Extra fields that act during a lookup act here;
-//! those that decide the outcome act in [`verdict`](crate::verdict).
+//! those that decide the outcome act in [`verdict`].
 
 use std::sync::Arc;
 use std::time::Duration;
