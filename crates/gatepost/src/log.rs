@@ -72,7 +72,7 @@ pub struct Record {
     pub service: String,
     /// The line without time, service and level.
     pub text: String,
-    /// Named values, in order, for JSON; empty when the text says it all.
+    /// Named values, in order, for JSON; empty when the text says it all, or nobody takes them.
     pub values: Vec<(&'static str, String)>,
 }
 
@@ -82,6 +82,7 @@ pub struct Log {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
     debug: Arc<AtomicBool>,
+    json: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -110,7 +111,14 @@ impl Log {
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(settings.clone(), Arc::clone(&dropped));
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue))?;
-        Ok(Self { lines, dropped, debug: Arc::default() })
+        let json = Arc::new(AtomicBool::new(settings.log_format == LogFormat::Json));
+        Ok(Self { lines, dropped, debug: Arc::default(), json })
+    }
+
+    /// Whether records need their named values: most logs are read as lines, and making the values
+    /// costs more than the line.
+    pub fn takes_values(&self) -> bool {
+        self.json.load(Ordering::Relaxed)
     }
 
     /// Whether debug lines are wanted (`auth_debug`); at first they are not.
@@ -120,6 +128,7 @@ impl Log {
 
     /// Takes new settings after a reload; log files are opened anew.
     pub fn reopen(&self, settings: &ServerSettings) {
+        self.json.store(settings.log_format == LogFormat::Json, Ordering::Relaxed);
         let _ = self.lines.send(Message::Open(Box::new(settings.clone())));
     }
 
@@ -336,6 +345,9 @@ fn facility(name: &str) -> u8 {
 /// Makes text safe for one log line: control characters (C0, DEL, C1), line separators and bidi
 /// controls become `\u{…}`, and what is past `limit` bytes is cut.
 pub fn clean(text: &str, limit: usize) -> String {
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(limit));
     for c in text.chars() {
         if out.len() >= limit {

@@ -191,9 +191,13 @@ fn kind(reason: Reason) -> Kind {
 
 fn write(session: &Session, ended: &Ended<'_>, level: Level, text: &str, verdict: &str, reason: Reason) {
     let connection = &session.connection;
-    let (deciding, facts) = (connection.deciding(), connection.facts(ended.mechanism));
     let service = connection.protocol().login_service;
-    login(connection.shared(), service, &deciding, &facts, ended, level, text, verdict, reason);
+    let source = Source {
+        protocol: connection.protocol().name,
+        peer: connection.peer(),
+        session: connection.id(),
+    };
+    login(connection.shared(), service, &connection.deciding(), &source, ended, level, text, verdict, reason);
 }
 
 /// A login asked about on the auth socket.
@@ -222,7 +226,15 @@ pub(super) fn answered(
         }
     };
     let text = format!("{text}: service={}", value(&facts.service));
-    login(shared, "auth", deciding, facts, &ended, level, &text, verdict, reason);
+    let source = Source { protocol: &facts.service, peer: &facts.peer, session: &facts.session };
+    login(shared, "auth", deciding, &source, &ended, level, &text, verdict, reason);
+}
+
+/// Where a login came from.
+struct Source<'a> {
+    protocol: &'a str,
+    peer: &'a Peer,
+    session: &'a str,
 }
 
 /// The login's one line, and before it what the databases had to say.
@@ -231,29 +243,26 @@ fn login(
     shared: &Shared,
     service: &str,
     deciding: &Deciding,
-    facts: &Facts,
+    source: &Source<'_>,
     ended: &Ended<'_>,
     level: Level,
     text: &str,
     verdict: &str,
     reason: Reason,
 ) {
-    notes(shared, deciding, facts, ended.identity, ended.trace);
+    notes(shared, deciding, source, ended.identity, ended.trace);
     let asked = asked(deciding, ended.trace);
     let time = seconds(ended.begun);
     let line = format!(
         "{text}: user=<{}>, method={}, {}",
         value(&ended.identity.user),
         ended.mechanism,
-        place(&facts.peer, &facts.session, Some((verdict, reason, &asked, &time)))
+        place(source.peer, source.session, Some((verdict, reason, &asked, &time)))
     );
-    let peer = &facts.peer;
-    let address = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
-    shared.log.record(Record {
-        level,
-        service: service.to_owned(),
-        text: line,
-        values: vec![
+    let values = || {
+        let peer = source.peer;
+        let address = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
+        vec![
             ("event", "login".into()),
             ("verdict", verdict.into()),
             ("reason", reason.code().into()),
@@ -261,18 +270,20 @@ fn login(
             ("original_user", ended.identity.original.clone()),
             ("master_user", ended.identity.master.clone().unwrap_or_default()),
             ("mechanism", ended.mechanism.into()),
-            ("protocol", facts.service.clone()),
+            ("protocol", source.protocol.to_owned()),
             ("remote_ip", address(peer.remote)),
             ("remote_port", peer.remote_port.to_string()),
             ("local_ip", address(peer.local)),
             ("local_port", peer.local_port.to_string()),
             ("tls", (peer.transport == Transport::Tls).to_string()),
-            ("databases", asked),
+            ("databases", asked.clone()),
             ("backend", ended.backend.clone().unwrap_or_default()),
-            ("session", facts.session.clone()),
-            ("seconds", time),
-        ],
-    });
+            ("session", source.session.to_owned()),
+            ("seconds", time.clone()),
+        ]
+    };
+    let values = if shared.log.takes_values() { values() } else { Vec::new() };
+    shared.log.record(Record { level, service: service.to_owned(), text: line, values });
 }
 
 /// Addresses, protection, verdict and session id; the session id comes last.
@@ -322,15 +333,15 @@ fn name(deciding: &Deciding, passdb: usize) -> String {
 }
 
 /// Faults of data and configuration always, the rest with `auth_verbose`.
-pub(super) fn notes(shared: &Shared, deciding: &Deciding, facts: &Facts, identity: &Identity, trace: &Trace) {
+fn notes(shared: &Shared, deciding: &Deciding, source: &Source<'_>, identity: &Identity, trace: &Trace) {
     let verbose = deciding.engine.settings().verbose;
-    let remote = facts.peer.remote.map(|ip| ip.to_string()).unwrap_or_default();
     let say = |level, passdb: usize, text: &str| {
+        let remote = source.peer.remote.map(|ip| ip.to_string()).unwrap_or_default();
         let line = format!(
             "{}({},{remote},<{}>): {}",
             name(deciding, passdb),
             value(&identity.original),
-            value(&facts.session),
+            value(source.session),
             value(text)
         );
         shared.log.say(level, "auth", line);
