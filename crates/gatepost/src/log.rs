@@ -3,6 +3,7 @@
 //! what finds no room is counted and reported.
 //! Secrets cannot get here: they have no text form.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -238,7 +239,7 @@ impl Writer {
     fn write(&mut self, time: SystemTime, record: &Record) {
         let body = match self.settings.log_format {
             LogFormat::Dovecot => clean(&record.text, usize::MAX),
-            LogFormat::Json => json(time, record),
+            LogFormat::Json => Cow::Owned(json(time, record)),
         };
         let sink = match record.level {
             Level::Debug => self.debug.as_mut().or(self.info.as_mut()).unwrap_or(&mut self.error),
@@ -249,7 +250,7 @@ impl Writer {
         match (&sink.place, self.settings.log_format) {
             (Place::Syslog(socket), format) => {
                 let line = match format {
-                    LogFormat::Dovecot => format!("{service}: {level}: {body}"),
+                    LogFormat::Dovecot => Cow::Owned(format!("{service}: {level}: {body}")),
                     LogFormat::Json => body,
                 };
                 let number = facility(&self.settings.syslog_facility) * 8 + record.level.severity();
@@ -344,9 +345,9 @@ fn facility(name: &str) -> u8 {
 
 /// Makes text safe for one log line: control characters (C0, DEL, C1), line separators and bidi
 /// controls become `\u{…}`, and what is past `limit` bytes is cut.
-pub fn clean(text: &str, limit: usize) -> String {
+pub fn clean(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(limit));
     for c in text.chars() {
@@ -364,11 +365,11 @@ pub fn clean(text: &str, limit: usize) -> String {
             c => out.push(c),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// One value for a log line, made safe and cut.
-pub fn value(text: &str) -> String {
+pub fn value(text: &str) -> Cow<'_, str> {
     clean(text, VALUE_LIMIT)
 }
 
