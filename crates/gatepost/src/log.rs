@@ -3,6 +3,7 @@
 //! what finds no room is counted and reported.
 //! Secrets cannot get here: they have no text form.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -72,7 +73,7 @@ pub struct Record {
     pub service: String,
     /// The line without time, service and level.
     pub text: String,
-    /// Named values, in order, for JSON; empty when the text says it all.
+    /// Named values, in order, for JSON; empty when the text says it all, or nobody takes them.
     pub values: Vec<(&'static str, String)>,
 }
 
@@ -82,6 +83,7 @@ pub struct Log {
     lines: SyncSender<Message>,
     dropped: Arc<AtomicU64>,
     debug: Arc<AtomicBool>,
+    json: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -110,7 +112,14 @@ impl Log {
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(settings.clone(), Arc::clone(&dropped));
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&queue))?;
-        Ok(Self { lines, dropped, debug: Arc::default() })
+        let json = Arc::new(AtomicBool::new(settings.log_format == LogFormat::Json));
+        Ok(Self { lines, dropped, debug: Arc::default(), json })
+    }
+
+    /// Whether records need their named values: most logs are read as lines, and making the values
+    /// costs more than the line.
+    pub fn takes_values(&self) -> bool {
+        self.json.load(Ordering::Relaxed)
     }
 
     /// Whether debug lines are wanted (`auth_debug`); at first they are not.
@@ -120,6 +129,7 @@ impl Log {
 
     /// Takes new settings after a reload; log files are opened anew.
     pub fn reopen(&self, settings: &ServerSettings) {
+        self.json.store(settings.log_format == LogFormat::Json, Ordering::Relaxed);
         let _ = self.lines.send(Message::Open(Box::new(settings.clone())));
     }
 
@@ -242,7 +252,7 @@ impl Writer {
     fn write(&mut self, time: SystemTime, record: &Record) {
         let body = match self.settings.log_format {
             LogFormat::Dovecot => clean(&record.text, usize::MAX),
-            LogFormat::Json => json(time, record),
+            LogFormat::Json => Cow::Owned(json(time, record)),
         };
         let sink = match record.level {
             Level::Debug => self.debug.as_mut().or(self.info.as_mut()).unwrap_or(&mut self.error),
@@ -253,7 +263,7 @@ impl Writer {
         match (&sink.place, self.settings.log_format) {
             (Place::Syslog(socket), format) => {
                 let line = match format {
-                    LogFormat::Dovecot => format!("{service}: {level}: {body}"),
+                    LogFormat::Dovecot => Cow::Owned(format!("{service}: {level}: {body}")),
                     LogFormat::Json => body,
                 };
                 let number = facility(&self.settings.syslog_facility) * 8 + record.level.severity();
@@ -347,7 +357,10 @@ fn facility(name: &str) -> u8 {
 
 /// Makes text safe for one log line: control characters (C0, DEL, C1), line separators and bidi
 /// controls become `\u{…}`, and what is past `limit` bytes is cut.
-pub fn clean(text: &str, limit: usize) -> String {
+pub fn clean(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len().min(limit));
     for c in text.chars() {
         if out.len() >= limit {
@@ -364,11 +377,11 @@ pub fn clean(text: &str, limit: usize) -> String {
             c => out.push(c),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// One value for a log line, made safe and cut.
-pub fn value(text: &str) -> String {
+pub fn value(text: &str) -> Cow<'_, str> {
     clean(text, VALUE_LIMIT)
 }
 

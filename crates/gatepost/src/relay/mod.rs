@@ -124,10 +124,14 @@ impl Future for Relay {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let Poll::Ready((by, error)) = self.poll_end(cx) else { return Poll::Pending };
-        // One try to say so; whoever does not take it learns from the closing of the socket.
-        let _ = self.client.poll_shutdown(cx);
-        let _ = self.backend.poll_shutdown(cx);
-        let (to_client, to_backend) = self.halt.moved();
+        let this = &mut *self;
+        // TLS has a last word: one try to say it. Everybody else learns from the closing of the socket.
+        for stream in [&mut this.client, &mut this.backend] {
+            if stream.is_tls() {
+                let _ = stream.poll_shutdown(cx);
+            }
+        }
+        let (to_client, to_backend) = this.halt.moved();
         Poll::Ready(Ended { to_client, to_backend, by, error })
     }
 }

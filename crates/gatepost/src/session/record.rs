@@ -1,6 +1,8 @@
 //! What the log says of a login: one line each, with its verdict, its stable reason code and
 //! whoever was asked. Lines of failed guesses keep the shape that log watchers know.
 
+use std::fmt::{self, Display, Write as _};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use auth::request::{Facts, Identity, Peer, Transport};
@@ -13,6 +15,9 @@ use super::{Session, answer};
 use crate::gate::{Deciding, Shared};
 use crate::log::{Level, Record, plainly, value};
 use crate::relay::{self, Side};
+
+/// Room for a login's line, which is seldom longer.
+const LINE: usize = 384;
 
 /// A login that has come to its end.
 pub(super) struct Ended<'a> {
@@ -38,19 +43,22 @@ pub(super) fn admitted(session: &Session, ended: &Ended<'_>, referral: Option<&R
 }
 
 pub(super) fn proxied(session: &Session, ended: &Ended<'_>, route: &Route) {
-    let mut text = format!(
+    let mut text = String::with_capacity(LINE);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
         "proxy({},{}): Started proxying to <{}>",
         value(&ended.identity.user),
         ended.backend.as_deref().unwrap_or_default(),
         value(&route.host),
     );
     if route.user != ended.identity.user {
-        text += &format!(" as user {}", value(&route.user));
+        let _ = write!(text, " as user {}", value(&route.user));
     }
     if let Some(master) = &route.master {
-        text += &format!(" (master {})", value(master));
+        let _ = write!(text, " (master {})", value(master));
     }
-    text += &format!(" ({} secs)", seconds(ended.begun));
+    let _ = write!(text, " ({} secs)", seconds(ended.begun));
     write(session, ended, Level::Info, &text, "proxied", Reason::Proxied);
 }
 
@@ -100,7 +108,8 @@ pub(super) fn admit_failed(session: &Session, ended: &Ended<'_>, why: &str) {
 /// The backend said no. After our own check had said yes this is not a wrong password, and the line
 /// says so.
 pub(super) fn backend_refused(session: &Session, ended: &Ended<'_>, text: &[u8], refusal: BackRefusal) {
-    let said = value(&String::from_utf8_lossy(text));
+    let said = String::from_utf8_lossy(text);
+    let said = value(&said);
     let what = match refusal {
         BackRefusal::Credentials => "Login rejected by the backend, though it was right here",
         BackRefusal::Coded => "Login refused by the backend",
@@ -191,9 +200,13 @@ fn kind(reason: Reason) -> Kind {
 
 fn write(session: &Session, ended: &Ended<'_>, level: Level, text: &str, verdict: &str, reason: Reason) {
     let connection = &session.connection;
-    let (deciding, facts) = (connection.deciding(), connection.facts(ended.mechanism));
     let service = connection.protocol().login_service;
-    login(connection.shared(), service, &deciding, &facts, ended, level, text, verdict, reason);
+    let source = Source {
+        protocol: connection.protocol().name,
+        peer: connection.peer(),
+        session: connection.id(),
+    };
+    login(connection.shared(), service, &connection.deciding(), &source, ended, level, text, verdict, reason);
 }
 
 /// A login asked about on the auth socket.
@@ -222,7 +235,15 @@ pub(super) fn answered(
         }
     };
     let text = format!("{text}: service={}", value(&facts.service));
-    login(shared, "auth", deciding, facts, &ended, level, &text, verdict, reason);
+    let source = Source { protocol: &facts.service, peer: &facts.peer, session: &facts.session };
+    login(shared, "auth", deciding, &source, &ended, level, &text, verdict, reason);
+}
+
+/// Where a login came from.
+struct Source<'a> {
+    protocol: &'a str,
+    peer: &'a Peer,
+    session: &'a str,
 }
 
 /// The login's one line, and before it what the databases had to say.
@@ -231,29 +252,29 @@ fn login(
     shared: &Shared,
     service: &str,
     deciding: &Deciding,
-    facts: &Facts,
+    source: &Source<'_>,
     ended: &Ended<'_>,
     level: Level,
     text: &str,
     verdict: &str,
     reason: Reason,
 ) {
-    notes(shared, deciding, facts, ended.identity, ended.trace);
+    notes(shared, deciding, source, ended.identity, ended.trace);
     let asked = asked(deciding, ended.trace);
     let time = seconds(ended.begun);
-    let line = format!(
+    let mut line = String::with_capacity(LINE);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        line,
         "{text}: user=<{}>, method={}, {}",
         value(&ended.identity.user),
         ended.mechanism,
-        place(&facts.peer, &facts.session, Some((verdict, reason, &asked, &time)))
+        place(source.peer, source.session, Some((verdict, reason, &asked, &time)))
     );
-    let peer = &facts.peer;
-    let address = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
-    shared.log.record(Record {
-        level,
-        service: service.to_owned(),
-        text: line,
-        values: vec![
+    let values = || {
+        let peer = source.peer;
+        let address = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
+        vec![
             ("event", "login".into()),
             ("verdict", verdict.into()),
             ("reason", reason.code().into()),
@@ -261,33 +282,58 @@ fn login(
             ("original_user", ended.identity.original.clone()),
             ("master_user", ended.identity.master.clone().unwrap_or_default()),
             ("mechanism", ended.mechanism.into()),
-            ("protocol", facts.service.clone()),
+            ("protocol", source.protocol.to_owned()),
             ("remote_ip", address(peer.remote)),
             ("remote_port", peer.remote_port.to_string()),
             ("local_ip", address(peer.local)),
             ("local_port", peer.local_port.to_string()),
             ("tls", (peer.transport == Transport::Tls).to_string()),
-            ("databases", asked),
+            ("databases", asked.clone()),
             ("backend", ended.backend.clone().unwrap_or_default()),
-            ("session", facts.session.clone()),
-            ("seconds", time),
-        ],
-    });
+            ("session", source.session.to_owned()),
+            ("seconds", time.clone()),
+        ]
+    };
+    let values = if shared.log.takes_values() { values() } else { Vec::new() };
+    shared.log.record(Record { level, service: service.to_owned(), text: line, values });
 }
 
 /// Addresses, protection, verdict and session id; the session id comes last.
-fn place(peer: &Peer, session: &str, verdict: Option<(&str, Reason, &str, &str)>) -> String {
-    let address = |ip: Option<std::net::IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
-    let mut text = format!("rip={}, lip={}", address(peer.remote), address(peer.local));
-    match peer.transport {
-        Transport::Tls => text += ", TLS",
-        Transport::Trusted => text += ", secured",
-        Transport::Plain => {}
+struct Place<'a> {
+    peer: &'a Peer,
+    session: &'a str,
+    verdict: Option<(&'a str, Reason, &'a str, &'a str)>,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, session, verdict } = self;
+        f.write_str("rip=")?;
+        address(f, peer.remote)?;
+        f.write_str(", lip=")?;
+        address(f, peer.local)?;
+        match peer.transport {
+            Transport::Tls => f.write_str(", TLS")?,
+            Transport::Trusted => f.write_str(", secured")?,
+            Transport::Plain => {}
+        }
+        if let Some((verdict, reason, asked, time)) = verdict {
+            write!(f, ", verdict={verdict}, reason={}, asked={asked}, time={time}", reason.code())?;
+        }
+        write!(f, ", session=<{}>", value(session))
     }
-    if let Some((verdict, reason, asked, time)) = verdict {
-        text += &format!(", verdict={verdict}, reason={}, asked={asked}, time={time}", reason.code());
-    }
-    text + &format!(", session=<{}>", value(session))
+}
+
+fn address(f: &mut fmt::Formatter<'_>, ip: Option<IpAddr>) -> fmt::Result {
+    ip.map_or(Ok(()), |ip| ip.fmt(f))
+}
+
+fn place<'a>(
+    peer: &'a Peer,
+    session: &'a str,
+    verdict: Option<(&'a str, Reason, &'a str, &'a str)>,
+) -> Place<'a> {
+    Place { peer, session, verdict }
 }
 
 /// Every database that was asked and what it said: `passwd-file:unknown,sql:ok`.
@@ -322,15 +368,15 @@ fn name(deciding: &Deciding, passdb: usize) -> String {
 }
 
 /// Faults of data and configuration always, the rest with `auth_verbose`.
-pub(super) fn notes(shared: &Shared, deciding: &Deciding, facts: &Facts, identity: &Identity, trace: &Trace) {
+fn notes(shared: &Shared, deciding: &Deciding, source: &Source<'_>, identity: &Identity, trace: &Trace) {
     let verbose = deciding.engine.settings().verbose;
-    let remote = facts.peer.remote.map(|ip| ip.to_string()).unwrap_or_default();
     let say = |level, passdb: usize, text: &str| {
+        let remote = source.peer.remote.map(|ip| ip.to_string()).unwrap_or_default();
         let line = format!(
             "{}({},{remote},<{}>): {}",
             name(deciding, passdb),
             value(&identity.original),
-            value(&facts.session),
+            value(source.session),
             value(text)
         );
         shared.log.say(level, "auth", line);
@@ -359,11 +405,10 @@ pub(super) struct Farewell {
 
 impl Farewell {
     pub(super) fn new(session: &Session, user: &str, backend: &str) -> Self {
-        let line = format!(
-            "user=<{}>, backend={backend}, {}",
-            value(user),
-            place(session.connection.peer(), session.connection.id(), None)
-        );
+        let mut line = String::with_capacity(LINE);
+        let place = place(session.connection.peer(), session.connection.id(), None);
+        // Writing to a String cannot fail.
+        let _ = write!(line, "user=<{}>, backend={backend}, {place}", value(user));
         Self {
             shared: std::sync::Arc::clone(session.connection.shared()),
             service: session.connection.protocol().login_service,
