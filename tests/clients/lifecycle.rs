@@ -13,11 +13,20 @@ use crate::program::{program, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("lifecycle::a_reload_keeps_sessions", &[], reload),
+    ("lifecycle::a_useless_setting_is_warned_of", &[], warned),
     ("lifecycle::a_bad_configuration_changes_nothing", &[], bad_configuration),
     ("lifecycle::a_new_certificate_is_shown_after_a_reload", &["curl"], new_certificate),
     ("lifecycle::sigterm_ends_sessions", &[], terminate),
     ("lifecycle::sigterm_waits_for_sessions_when_told_to", &[], terminate_with_patience),
 ];
+
+/// A setting that is known and does nothing.
+fn warned(gate: &mut Gate) -> Result<(), String> {
+    gate.add_settings("verbose_proctitle = yes\n")?;
+    gate.reload()?;
+    let line = gate.await_log(&["verbose_proctitle"])?;
+    if line.matches("arning").count() == 1 { Ok(()) } else { Err(line) }
+}
 
 fn reload(gate: &mut Gate) -> Result<(), String> {
     let mut sessions =
@@ -41,13 +50,13 @@ fn reload(gate: &mut Gate) -> Result<(), String> {
 fn bad_configuration(gate: &mut Gate) -> Result<(), String> {
     let mut session = gate.log_in("imap", "anna")?;
     for (bad, complaint) in [
-        ("login_greetin = x\n", "login_greetin"),
+        ("login_greetin = x\n", "unknown setting"),
         ("ssl_cert = </nowhere/cert.pem\n", "/nowhere/cert.pem"),
-        ("passdb {\n  driver = sqll\n}\n", "sqll"),
+        ("passdb {\n  driver = sqll\n}\n", "did you mean \"sql\"?"),
     ] {
         let good = gate.add_settings(bad)?;
         gate.running.signal(Signal::SIGHUP)?;
-        gate.await_log(&["Error", complaint])?;
+        gate.await_log(&["config: Error: ", complaint])?;
         gate.await_log(&["reload failed"])?;
         command(&mut session, "b NOOP")?;
         command(&mut gate.log_in("imaps", "dora")?, "b LOGOUT")?;

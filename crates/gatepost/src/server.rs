@@ -194,7 +194,7 @@ pub fn load(path: &Path) -> Result<(Config, Vec<String>), Vec<String>> {
     let loaded = check::load(path);
     let text = |severity| {
         let problems = loaded.problems.iter().filter(move |problem| problem.severity == severity);
-        problems.map(ToString::to_string).collect::<Vec<_>>()
+        problems.map(|problem| format!("{problem:#}")).collect::<Vec<_>>()
     };
     let (errors, warnings) = (text(Severity::Error), text(Severity::Warning));
     match loaded.config {
