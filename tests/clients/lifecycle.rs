@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use gatepost_tests::stream::{Heard, Stream};
 use nix::sys::signal::Signal;
@@ -13,6 +16,8 @@ use crate::program::{program, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("lifecycle::a_reload_keeps_sessions", &[], reload),
+    ("lifecycle::reloads_disturb_no_login", &[], reload_under_load),
+    ("lifecycle::a_log_that_was_moved_away_is_begun_anew", &[], rotate_log),
     ("lifecycle::a_useless_setting_is_warned_of", &[], warned),
     ("lifecycle::a_bad_configuration_changes_nothing", &[], bad_configuration),
     ("lifecycle::a_new_certificate_is_shown_after_a_reload", &["curl"], new_certificate),
@@ -45,6 +50,46 @@ fn reload(gate: &mut Gate) -> Result<(), String> {
         command(session, "c LOGOUT")?;
     }
     Ok(())
+}
+
+/// Nobody is refused or cut off while everything is read anew, again and again.
+fn reload_under_load(gate: &mut Gate) -> Result<(), String> {
+    let gate = &*gate;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let clients =
+            [("imap", "anna"), ("imaps", "bert"), ("imap", "cleo"), ("imaps", "dora")].map(|(door, who)| {
+                let over = &over;
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        let mut client = gate.log_in(door, who)?;
+                        command(&mut client, "b SELECT INBOX")?;
+                        command(&mut client, "c LOGOUT")?;
+                    }
+                    Ok::<(), String>(())
+                })
+            });
+        let reloads = (0..20).try_for_each(|_| gate.reload());
+        over.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().map_err(|_| "a client panicked".to_owned())??;
+        }
+        reloads
+    })
+}
+
+/// SIGUSR1, as log rotation sends it to Dovecot.
+fn rotate_log(gate: &mut Gate) -> Result<(), String> {
+    let mut session = gate.log_in("imap", "anna")?;
+    fs::rename(gate.file("log"), gate.file("log.1")).map_err(|e| e.to_string())?;
+    gate.running.signal(Signal::SIGUSR1)?;
+    let deadline = Instant::now() + PATIENCE;
+    while !gate.file("log").exists() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    command(&mut session, "b LOGOUT")?;
+    drop(session);
+    gate.await_log(&["Disconnected: ", &gate.user("anna")]).map(|_| ())
 }
 
 fn bad_configuration(gate: &mut Gate) -> Result<(), String> {

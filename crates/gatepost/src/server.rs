@@ -68,9 +68,10 @@ pub fn serve(path: &Path) -> ExitCode {
 }
 
 async fn run(path: PathBuf, config: Config, log: Log) -> ExitCode {
-    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    // SIGUSR1 is what log rotation sends to Dovecot.
+    let caught =
+        [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::terminate(), SignalKind::interrupt()];
+    let [Ok(mut hangup), Ok(mut rotated), Ok(mut terminate), Ok(mut interrupt)] = caught.map(signal) else {
         log.say(Level::Fatal, "gatepost", "cannot catch signals");
         return ExitCode::FAILURE;
     };
@@ -89,6 +90,7 @@ async fn run(path: PathBuf, config: Config, log: Log) -> ExitCode {
     loop {
         tokio::select! {
             _ = hangup.recv() => server.reload(),
+            _ = rotated.recv() => log.reopen(server.gate.load().config.server()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
