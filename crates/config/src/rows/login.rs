@@ -1,10 +1,9 @@
 //! Settings of one client connection. They follow `protocol`, `local`, `local_name` and `remote` blocks.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Field::{Addresses, Boolean, Choice, Milliseconds, Networks, Number, Text, Time, Unused};
+use super::Field::{Boolean, Choice, Milliseconds, Networks, Number, Text, Unused};
 use super::Standing::{Honoured, Ignored, Refused};
 use super::ssl::SslSettings;
 use super::{Row, row};
@@ -33,20 +32,12 @@ pub struct LoginSettings {
     pub ssl: SslMode,
     /// `login_trusted_networks`.
     pub trusted_networks: Vec<Net>,
-    /// `login_log_format_elements`, words.
-    pub log_format_elements: String,
-    /// `login_log_format`.
-    pub log_format: String,
     /// `mail_max_userip_connections`; 0: no limit.
     pub max_userip_connections: u32,
     /// `login_proxy_timeout`.
     pub proxy_timeout: Duration,
     /// `login_proxy_max_reconnects`.
     pub proxy_max_reconnects: u32,
-    /// `login_proxy_max_disconnect_delay`.
-    pub proxy_max_disconnect_delay: Duration,
-    /// `login_source_ips`.
-    pub source_ips: Vec<IpAddr>,
     /// `imap_capability`: empty, a full list, or `+X`.
     pub imap_capability: String,
     /// `imap_id_send`, as written.
@@ -55,10 +46,6 @@ pub struct LoginSettings {
     pub imap_id_retain: bool,
     /// `hostname`; empty: the machine's.
     pub hostname: String,
-    /// `haproxy_trusted_networks`.
-    pub haproxy_trusted_networks: Vec<Net>,
-    /// `haproxy_timeout`.
-    pub haproxy_timeout: Duration,
     /// `gatepost_local_imap`: where admitted IMAP sessions go; empty: nowhere.
     pub local_imap: String,
     /// `gatepost_local_pop3`: where admitted POP3 sessions go; empty: nowhere.
@@ -100,17 +87,11 @@ pub const LOGIN: &[Row<LoginSettings>] = &[
     row(
         "login_log_format_elements",
         "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
-        Text(|s| &mut s.log_format_elements),
-        Honoured,
-        "The parts of a login's log line; empty ones are left out",
+        Unused(Kind::Text),
+        Ignored,
+        "The line of a login is always the same",
     ),
-    row(
-        "login_log_format",
-        "%$: %s",
-        Text(|s| &mut s.log_format),
-        Honoured,
-        "A login's log line: %$ event, %s parts",
-    ),
+    row("login_log_format", "%$: %s", Unused(Kind::Text), Ignored, "The line of a login is always the same"),
     row(
         "mail_max_userip_connections",
         "10",
@@ -135,15 +116,15 @@ pub const LOGIN: &[Row<LoginSettings>] = &[
     row(
         "login_proxy_max_disconnect_delay",
         "0",
-        Time(|s| &mut s.proxy_max_disconnect_delay),
-        Honoured,
-        "The time over which clients of a lost backend are let go",
+        Unused(Kind::Time),
+        Ignored,
+        "Clients of a lost backend are let go at once",
     ),
     row(
         "login_source_ips",
         "",
-        Addresses(|s| &mut s.source_ips),
-        Honoured,
+        Unused(Kind::Addresses),
+        Refused("backends would be reached from another address"),
         "Addresses to reach backends from, in turn",
     ),
     row(
@@ -174,20 +155,8 @@ pub const LOGIN: &[Row<LoginSettings>] = &[
         Honoured,
         "This machine's name; empty: what the system says",
     ),
-    row(
-        "haproxy_trusted_networks",
-        "",
-        Networks(|s| &mut s.haproxy_trusted_networks),
-        Honoured,
-        "Clients whose PROXY header is believed",
-    ),
-    row(
-        "haproxy_timeout",
-        "3 secs",
-        Time(|s| &mut s.haproxy_timeout),
-        Honoured,
-        "How long a PROXY header may take",
-    ),
+    row("haproxy_trusted_networks", "", Unused(Kind::Networks), Ignored, "No listener takes a PROXY header"),
+    row("haproxy_timeout", "3 secs", Unused(Kind::Time), Ignored, "No listener takes a PROXY header"),
     row(
         "gatepost_local_imap",
         "",

@@ -22,8 +22,6 @@ pub struct SslSettings {
     pub ca: Option<Content>,
     /// `ssl_verify_client_cert`.
     pub verify_client_cert: bool,
-    /// `ssl_cert_username_field`.
-    pub cert_username_field: String,
     /// `ssl_min_protocol`.
     pub min_protocol: String,
     /// `ssl_prefer_server_ciphers`.
@@ -81,9 +79,9 @@ pub const SSL: &[Row<SslSettings>] = &[
     row(
         "ssl_cert_username_field",
         "commonName",
-        Text(|s| &mut s.cert_username_field),
-        Honoured,
-        "The field of a client certificate that holds the user name",
+        Unused(Kind::Text),
+        Ignored,
+        "Client certificates are not asked for",
     ),
     row(
         "ssl_min_protocol",
