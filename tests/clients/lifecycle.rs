@@ -1,7 +1,6 @@
 //! The gate's own life as clients see it: reload, a bad configuration, a new certificate, the end.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +21,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("lifecycle::a_bad_configuration_changes_nothing", &[], bad_configuration),
     ("lifecycle::a_new_certificate_is_shown_after_a_reload", &["curl"], new_certificate),
     ("lifecycle::sigterm_ends_sessions", &[], terminate),
-    ("lifecycle::sigterm_waits_for_sessions_when_told_to", &[], terminate_with_patience),
 ];
 
 /// A setting that is known and does nothing.
@@ -154,43 +152,21 @@ fn trusts(gate: &Gate, certificate: &str) -> Result<(), String> {
 
 fn terminate(gate: &mut Gate) -> Result<(), String> {
     let mut relayed = gate.log_in("imaps", "anna")?;
-    say_goodbye(gate)?;
-    end(&mut relayed)?;
-    ended(gate, 1)
-}
-
-fn terminate_with_patience(gate: &mut Gate) -> Result<(), String> {
-    gate.add_settings("shutdown_clients = no\n")?;
-    gate.reload()?;
-    let mut relayed = gate.log_in("imaps", "anna")?;
-    say_goodbye(gate)?;
-    gate.await_log(&["Waiting for 1 sessions to end"])?;
-    if TcpStream::connect((Ipv4Addr::LOCALHOST, gate.port("imap"))).is_ok() {
-        return Err("new connections are still taken".to_owned());
-    }
-    command(&mut relayed, "b LOGOUT")?;
-    drop(relayed);
-    ended(gate, 0)
-}
-
-/// Whoever has not logged in is told why when the gate is told to end.
-fn say_goodbye(gate: &Gate) -> Result<(), String> {
+    // Whoever has not logged in is told why.
     let (mut imap, mut pop3) = (gate.connect("imap")?, gate.connect("pop3s")?);
     expect(&mut imap, "* OK ")?;
     expect(&mut pop3, "+OK ")?;
     gate.running.signal(Signal::SIGTERM)?;
     expect(&mut imap, "* BYE ")?;
     expect(&mut pop3, "-ERR [SYS/TEMP] ")?;
-    end(&mut imap)?;
-    end(&mut pop3)
-}
-
-fn ended(gate: &mut Gate, cut: usize) -> Result<(), String> {
+    for client in [&mut imap, &mut pop3, &mut relayed] {
+        end(client)?;
+    }
     let status = gate.running.wait(PATIENCE)?;
     if !status.success() {
         return Err(format!("ended with {status}"));
     }
-    gate.await_log(&[&format!("Ended, sessions cut: {cut}")]).map(|_| ())
+    gate.await_log(&["Ended, sessions cut: 1"]).map(|_| ())
 }
 
 fn end(stream: &mut Stream) -> Result<(), String> {

@@ -96,16 +96,7 @@ async fn run(path: PathBuf, config: Config, log: Log) -> ExitCode {
         }
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    let again = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    tokio::select! {
-        () = server.end() => {}
-        () = again => log.say(Level::Info, "gatepost", "Told to end once more: not waiting for anybody"),
-    }
+    server.end().await;
     ExitCode::SUCCESS
 }
 
@@ -164,8 +155,7 @@ impl Server {
         Ok(warnings)
     }
 
-    /// Accepts no more and lets logins in progress finish within a bound. Then it ends the sessions that are relayed,
-    /// or with `shutdown_clients = no` waits until they have ended by themselves.
+    /// Accepts no more, lets logins in progress finish within a bound, and ends the sessions that are relayed.
     pub async fn end(mut self) {
         let (shared, log) = (&self.shared, &self.shared.log);
         log.say(Level::Info, "gatepost", "Closing: no new connections, logins in progress may finish");
@@ -173,11 +163,6 @@ impl Server {
         shared.sessions.advance(Phase::Closing);
         let sessions = &shared.sessions;
         let _ = timeout(CLOSING, until(|| sessions.logging_in() == 0)).await;
-        if !self.gate.load().config.server().shutdown_clients && sessions.open() > 0 {
-            let text = format!("Waiting for {} sessions to end (shutdown_clients = no)", sessions.open());
-            log.say(Level::Info, "gatepost", text);
-            until(|| sessions.open() == 0).await;
-        }
         let cut = sessions.open();
         sessions.advance(Phase::Down);
         let _ = timeout(DOWN, until(|| sessions.open() == 0)).await;
