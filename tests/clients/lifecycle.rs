@@ -1,7 +1,9 @@
 //! The gate's own life as clients see it: reload, a bad configuration, a new certificate, the end.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use gatepost_tests::stream::{Heard, Stream};
 use nix::sys::signal::Signal;
@@ -13,11 +15,21 @@ use crate::program::{program, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("lifecycle::a_reload_keeps_sessions", &[], reload),
+    ("lifecycle::reloads_disturb_no_login", &[], reload_under_load),
+    ("lifecycle::a_log_that_was_moved_away_is_begun_anew", &[], rotate_log),
+    ("lifecycle::a_useless_setting_is_warned_of", &[], warned),
     ("lifecycle::a_bad_configuration_changes_nothing", &[], bad_configuration),
     ("lifecycle::a_new_certificate_is_shown_after_a_reload", &["curl"], new_certificate),
     ("lifecycle::sigterm_ends_sessions", &[], terminate),
-    ("lifecycle::sigterm_waits_for_sessions_when_told_to", &[], terminate_with_patience),
 ];
+
+/// A setting that is known and does nothing.
+fn warned(gate: &mut Gate) -> Result<(), String> {
+    gate.add_settings("verbose_proctitle = yes\n")?;
+    gate.reload()?;
+    let line = gate.await_log(&["verbose_proctitle"])?;
+    if line.matches("arning").count() == 1 { Ok(()) } else { Err(line) }
+}
 
 fn reload(gate: &mut Gate) -> Result<(), String> {
     let mut sessions =
@@ -38,16 +50,56 @@ fn reload(gate: &mut Gate) -> Result<(), String> {
     Ok(())
 }
 
+/// Nobody is refused or cut off while everything is read anew, again and again.
+fn reload_under_load(gate: &mut Gate) -> Result<(), String> {
+    let gate = &*gate;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let clients =
+            [("imap", "anna"), ("imaps", "bert"), ("imap", "cleo"), ("imaps", "dora")].map(|(door, who)| {
+                let over = &over;
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        let mut client = gate.log_in(door, who)?;
+                        command(&mut client, "b SELECT INBOX")?;
+                        command(&mut client, "c LOGOUT")?;
+                    }
+                    Ok::<(), String>(())
+                })
+            });
+        let reloads = (0..20).try_for_each(|_| gate.reload());
+        over.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().map_err(|_| "a client panicked".to_owned())??;
+        }
+        reloads
+    })
+}
+
+/// SIGUSR1, as log rotation sends it to Dovecot.
+fn rotate_log(gate: &mut Gate) -> Result<(), String> {
+    let mut session = gate.log_in("imap", "anna")?;
+    fs::rename(gate.file("log"), gate.file("log.1")).map_err(|e| e.to_string())?;
+    gate.running.signal(Signal::SIGUSR1)?;
+    let deadline = Instant::now() + PATIENCE;
+    while !gate.file("log").exists() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    command(&mut session, "b LOGOUT")?;
+    drop(session);
+    gate.await_log(&["Disconnected: ", &gate.user("anna")]).map(|_| ())
+}
+
 fn bad_configuration(gate: &mut Gate) -> Result<(), String> {
     let mut session = gate.log_in("imap", "anna")?;
     for (bad, complaint) in [
-        ("login_greetin = x\n", "login_greetin"),
+        ("login_greetin = x\n", "unknown setting"),
         ("ssl_cert = </nowhere/cert.pem\n", "/nowhere/cert.pem"),
-        ("passdb {\n  driver = sqll\n}\n", "sqll"),
+        ("passdb {\n  driver = sqll\n}\n", "did you mean \"sql\"?"),
     ] {
         let good = gate.add_settings(bad)?;
         gate.running.signal(Signal::SIGHUP)?;
-        gate.await_log(&["Error", complaint])?;
+        gate.await_log(&["config: Error: ", complaint])?;
         gate.await_log(&["reload failed"])?;
         command(&mut session, "b NOOP")?;
         command(&mut gate.log_in("imaps", "dora")?, "b LOGOUT")?;
@@ -100,43 +152,21 @@ fn trusts(gate: &Gate, certificate: &str) -> Result<(), String> {
 
 fn terminate(gate: &mut Gate) -> Result<(), String> {
     let mut relayed = gate.log_in("imaps", "anna")?;
-    say_goodbye(gate)?;
-    end(&mut relayed)?;
-    ended(gate, 1)
-}
-
-fn terminate_with_patience(gate: &mut Gate) -> Result<(), String> {
-    gate.add_settings("shutdown_clients = no\n")?;
-    gate.reload()?;
-    let mut relayed = gate.log_in("imaps", "anna")?;
-    say_goodbye(gate)?;
-    gate.await_log(&["Waiting for 1 sessions to end"])?;
-    if TcpStream::connect((Ipv4Addr::LOCALHOST, gate.port("imap"))).is_ok() {
-        return Err("new connections are still taken".to_owned());
-    }
-    command(&mut relayed, "b LOGOUT")?;
-    drop(relayed);
-    ended(gate, 0)
-}
-
-/// Whoever has not logged in is told why when the gate is told to end.
-fn say_goodbye(gate: &Gate) -> Result<(), String> {
+    // Whoever has not logged in is told why.
     let (mut imap, mut pop3) = (gate.connect("imap")?, gate.connect("pop3s")?);
     expect(&mut imap, "* OK ")?;
     expect(&mut pop3, "+OK ")?;
     gate.running.signal(Signal::SIGTERM)?;
     expect(&mut imap, "* BYE ")?;
     expect(&mut pop3, "-ERR [SYS/TEMP] ")?;
-    end(&mut imap)?;
-    end(&mut pop3)
-}
-
-fn ended(gate: &mut Gate, cut: usize) -> Result<(), String> {
+    for client in [&mut imap, &mut pop3, &mut relayed] {
+        end(client)?;
+    }
     let status = gate.running.wait(PATIENCE)?;
     if !status.success() {
         return Err(format!("ended with {status}"));
     }
-    gate.await_log(&[&format!("Ended, sessions cut: {cut}")]).map(|_| ())
+    gate.await_log(&["Ended, sessions cut: 1"]).map(|_| ())
 }
 
 fn end(stream: &mut Stream) -> Result<(), String> {

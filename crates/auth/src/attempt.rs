@@ -19,7 +19,7 @@ use crate::request::{Facts, Identity, Request, Secret, domain_part, local_part};
 use crate::scheme::{self, Cost, StoredHash};
 use crate::trace::{Outcome, Reason, Step, Trace};
 use crate::username::Rules;
-use crate::verdict::{self, Decision, Verdict};
+use crate::verdict::{self, Decision, Refusal, Verdict};
 
 /// One password database in its place.
 pub struct Link {
@@ -557,6 +557,10 @@ impl<'a> Attempt<'a> {
                 }
                 if self.unproven && !matches!(verdict, Verdict::Refer(_)) {
                     return self.end(Verdict::refuse(Reason::NoPassword), false);
+                }
+                if let Verdict::Refuse(Refusal { reason: Reason::ProxyNoHost, .. }) = &verdict {
+                    let text = "proxy is set, but host is not: return the field host beside it";
+                    self.note(0, true, text.into());
                 }
                 let authenticated = !self.unproven;
                 return self.end(verdict, authenticated);

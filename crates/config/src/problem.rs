@@ -44,12 +44,13 @@ impl Problem {
     }
 }
 
+/// `{:#}` leaves out how bad it is, for where that is said already.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
             write!(f, "{}:{}: ", place.file.display(), place.line)?;
         }
-        if self.severity == Severity::Warning {
+        if self.severity == Severity::Warning && !f.alternate() {
             f.write_str("warning: ")?;
         }
         f.write_str(&self.text)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use config::check;
-use config::problem::{Problem, Severity};
+use config::problem::Severity;
 use config::scope::Config;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,9 +68,10 @@ pub fn serve(path: &Path) -> ExitCode {
 }
 
 async fn run(path: PathBuf, config: Config, log: Log) -> ExitCode {
-    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    // SIGUSR1 is what log rotation sends to Dovecot.
+    let caught =
+        [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::terminate(), SignalKind::interrupt()];
+    let [Ok(mut hangup), Ok(mut rotated), Ok(mut terminate), Ok(mut interrupt)] = caught.map(signal) else {
         log.say(Level::Fatal, "gatepost", "cannot catch signals");
         return ExitCode::FAILURE;
     };
@@ -89,21 +90,13 @@ async fn run(path: PathBuf, config: Config, log: Log) -> ExitCode {
     loop {
         tokio::select! {
             _ = hangup.recv() => server.reload(),
+            _ = rotated.recv() => log.reopen(server.gate.load().config.server()),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
-    let again = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    tokio::select! {
-        () = server.end() => {}
-        () = again => log.say(Level::Info, "gatepost", "Told to end once more: not waiting for anybody"),
-    }
+    server.end().await;
     ExitCode::SUCCESS
 }
 
@@ -162,8 +155,7 @@ impl Server {
         Ok(warnings)
     }
 
-    /// Accepts no more and lets logins in progress finish within a bound. Then it ends the sessions that are relayed,
-    /// or with `shutdown_clients = no` waits until they have ended by themselves.
+    /// Accepts no more, lets logins in progress finish within a bound, and ends the sessions that are relayed.
     pub async fn end(mut self) {
         let (shared, log) = (&self.shared, &self.shared.log);
         log.say(Level::Info, "gatepost", "Closing: no new connections, logins in progress may finish");
@@ -171,11 +163,6 @@ impl Server {
         shared.sessions.advance(Phase::Closing);
         let sessions = &shared.sessions;
         let _ = timeout(CLOSING, until(|| sessions.logging_in() == 0)).await;
-        if !self.gate.load().config.server().shutdown_clients && sessions.open() > 0 {
-            let text = format!("Waiting for {} sessions to end (shutdown_clients = no)", sessions.open());
-            log.say(Level::Info, "gatepost", text);
-            until(|| sessions.open() == 0).await;
-        }
         let cut = sessions.open();
         sessions.advance(Phase::Down);
         let _ = timeout(DOWN, until(|| sessions.open() == 0)).await;
@@ -192,11 +179,9 @@ async fn until(holds: impl Fn() -> bool) {
 /// Reads a configuration: it and its warnings, or all its problems.
 pub fn load(path: &Path) -> Result<(Config, Vec<String>), Vec<String>> {
     let loaded = check::load(path);
-    // How bad a problem is, its line in the log says itself.
-    let bare = |problem: &Problem| Problem { severity: Severity::Error, ..problem.clone() }.to_string();
     let text = |severity| {
         let problems = loaded.problems.iter().filter(move |problem| problem.severity == severity);
-        problems.map(bare).collect::<Vec<_>>()
+        problems.map(|problem| format!("{problem:#}")).collect::<Vec<_>>()
     };
     let (errors, warnings) = (text(Severity::Error), text(Severity::Warning));
     match loaded.config {

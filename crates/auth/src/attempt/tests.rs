@@ -10,7 +10,6 @@ use config::value::Place;
 use super::*;
 use crate::passdb::{BoxFuture, Busy, Job, UserAnswer};
 use crate::scheme::SchemeError;
-use crate::verdict::Refusal;
 
 /// A user's name, password and fields.
 type User = (&'static str, Option<&'static str>, Vec<(&'static str, &'static str)>);

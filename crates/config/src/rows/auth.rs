@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Field::{Addresses, Boolean, Number, Other, Text, Time, Unused, UpperWords, Words};
+use super::Field::{Addresses, Boolean, Number, Other, Text, Time, Unused, UpperWords};
 use super::Standing::{Honoured, Ignored, Refused};
 use super::passdb::{PassdbSettings, UserdbSettings};
 use super::{Row, row};
@@ -26,8 +26,6 @@ pub enum ShowPasswords {
 pub struct AuthSettings {
     /// `auth_mechanisms`, upper case, in order.
     pub mechanisms: Vec<String>,
-    /// `auth_realms`.
-    pub realms: Vec<String>,
     /// `auth_default_realm`.
     pub default_realm: String,
     /// `auth_username_chars`; empty allows all.
@@ -38,8 +36,6 @@ pub struct AuthSettings {
     pub username_format: String,
     /// `auth_master_user_separator`; empty: none.
     pub master_user_separator: String,
-    /// `auth_anonymous_username`.
-    pub anonymous_username: String,
     /// `auth_failure_delay`.
     pub failure_delay: Duration,
     /// `auth_verbose`.
@@ -71,7 +67,7 @@ pub const AUTH: &[Row<AuthSettings>] = &[
         Honoured,
         "SASL mechanisms, offered in this order",
     ),
-    row("auth_realms", "", Words(|s| &mut s.realms), Ignored, "No mechanism with realms is offered"),
+    row("auth_realms", "", Unused(Kind::Words), Ignored, "No mechanism here has realms"),
     row(
         "auth_default_realm",
         "",
@@ -107,13 +103,7 @@ pub const AUTH: &[Row<AuthSettings>] = &[
         Honoured,
         "Between user and master user in a login name; empty: none",
     ),
-    row(
-        "auth_anonymous_username",
-        "anonymous",
-        Text(|s| &mut s.anonymous_username),
-        Ignored,
-        "ANONYMOUS is not offered",
-    ),
+    row("auth_anonymous_username", "anonymous", Unused(Kind::Text), Ignored, "Nobody logs in without a name"),
     row("auth_failure_delay", "2 secs", Time(|s| &mut s.failure_delay), Honoured, "How long a refusal waits"),
     row(
         "auth_verbose",

@@ -33,18 +33,12 @@ pub struct LoginSettings {
     pub ssl: SslMode,
     /// `login_trusted_networks`.
     pub trusted_networks: Vec<Net>,
-    /// `login_log_format_elements`, words.
-    pub log_format_elements: String,
-    /// `login_log_format`.
-    pub log_format: String,
     /// `mail_max_userip_connections`; 0: no limit.
     pub max_userip_connections: u32,
     /// `login_proxy_timeout`.
     pub proxy_timeout: Duration,
     /// `login_proxy_max_reconnects`.
     pub proxy_max_reconnects: u32,
-    /// `login_proxy_max_disconnect_delay`.
-    pub proxy_max_disconnect_delay: Duration,
     /// `login_source_ips`.
     pub source_ips: Vec<IpAddr>,
     /// `imap_capability`: empty, a full list, or `+X`.
@@ -53,8 +47,6 @@ pub struct LoginSettings {
     pub imap_id_send: String,
     /// `imap_id_retain`.
     pub imap_id_retain: bool,
-    /// `hostname`; empty: the machine's.
-    pub hostname: String,
     /// `haproxy_trusted_networks`.
     pub haproxy_trusted_networks: Vec<Net>,
     /// `haproxy_timeout`.
@@ -100,17 +92,11 @@ pub const LOGIN: &[Row<LoginSettings>] = &[
     row(
         "login_log_format_elements",
         "user=<%u> method=%m rip=%r lip=%l mpid=%e %c session=<%{session}>",
-        Text(|s| &mut s.log_format_elements),
+        Unused(Kind::Text),
         Ignored,
-        "The log line of a login is always the same",
+        "The line of a login is always the same",
     ),
-    row(
-        "login_log_format",
-        "%$: %s",
-        Text(|s| &mut s.log_format),
-        Ignored,
-        "The log line of a login is always the same",
-    ),
+    row("login_log_format", "%$: %s", Unused(Kind::Text), Ignored, "The line of a login is always the same"),
     row(
         "mail_max_userip_connections",
         "10",
@@ -135,7 +121,7 @@ pub const LOGIN: &[Row<LoginSettings>] = &[
     row(
         "login_proxy_max_disconnect_delay",
         "0",
-        Time(|s| &mut s.proxy_max_disconnect_delay),
+        Unused(Kind::Time),
         Ignored,
         "Clients of a lost backend are let go at once",
     ),
@@ -143,8 +129,8 @@ pub const LOGIN: &[Row<LoginSettings>] = &[
         "login_source_ips",
         "",
         Addresses(|s| &mut s.source_ips),
-        Ignored,
-        "Backends are reached from the address the system chooses, or `source_ip`",
+        Honoured,
+        "Addresses to reach backends from, in turn; empty: the system chooses",
     ),
     row(
         "imap_capability",
@@ -167,7 +153,13 @@ pub const LOGIN: &[Row<LoginSettings>] = &[
         Honoured,
         "Whether a client's IMAP ID becomes %{client_id}",
     ),
-    row("hostname", "", Text(|s| &mut s.hostname), Ignored, "This machine's name is what the system says"),
+    row(
+        "hostname",
+        "",
+        Unused(Kind::Text),
+        Ignored,
+        "Submission and LMTP are not served; elsewhere it names nothing",
+    ),
     row(
         "haproxy_trusted_networks",
         "",

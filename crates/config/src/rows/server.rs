@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::Field::{Boolean, Choice, Path, Text, Words};
+use super::Field::{Choice, Path, Text, Unused, Words};
 use super::Standing::{Honoured, Ignored};
 use super::{Row, row};
+use crate::value::Kind;
 
 /// How log lines look (`gatepost_log_format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,16 +40,6 @@ pub struct ServerSettings {
     pub syslog_facility: String,
     /// `gatepost_log_format`.
     pub log_format: LogFormat,
-    /// `shutdown_clients`: SIGTERM ends sessions.
-    pub shutdown_clients: bool,
-    /// `default_login_user`: whom the server becomes once its ports are bound (when started as root).
-    pub default_login_user: String,
-    /// `default_internal_user`.
-    pub default_internal_user: String,
-    /// `default_internal_group`.
-    pub default_internal_group: String,
-    /// `verbose_proctitle`.
-    pub verbose_proctitle: bool,
 }
 
 /// The rows of [`ServerSettings`].
@@ -107,38 +98,32 @@ pub const SERVER: &[Row<ServerSettings>] = &[
         Honoured,
         "How log lines look: as Dovecot's, or one JSON object each",
     ),
-    row(
-        "shutdown_clients",
-        "yes",
-        Boolean(|s| &mut s.shutdown_clients),
-        Honoured,
-        "Whether stopping the server ends the sessions it relays",
-    ),
+    row("shutdown_clients", "yes", Unused(Kind::Boolean), Ignored, "Sessions end with the server"),
     row(
         "default_login_user",
         "dovenull",
-        Text(|s| &mut s.default_login_user),
+        Unused(Kind::Text),
         Ignored,
-        "The server keeps the user it is started as",
+        "The server stays the user it was started as",
     ),
     row(
         "default_internal_user",
         "dovecot",
-        Text(|s| &mut s.default_internal_user),
+        Unused(Kind::Text),
         Ignored,
-        "The server keeps the user it is started as",
+        "Sockets belong to whom their listener names",
     ),
     row(
         "default_internal_group",
         "dovecot",
-        Text(|s| &mut s.default_internal_group),
+        Unused(Kind::Text),
         Ignored,
-        "The server keeps the group it is started as",
+        "Sockets belong to whom their listener names",
     ),
     row(
         "verbose_proctitle",
         "no",
-        Boolean(|s| &mut s.verbose_proctitle),
+        Unused(Kind::Boolean),
         Ignored,
         "There is one process for all sessions, so its title could not show one",
     ),

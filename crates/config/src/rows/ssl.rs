@@ -22,8 +22,6 @@ pub struct SslSettings {
     pub ca: Option<Content>,
     /// `ssl_verify_client_cert`.
     pub verify_client_cert: bool,
-    /// `ssl_cert_username_field`.
-    pub cert_username_field: String,
     /// `ssl_min_protocol`.
     pub min_protocol: String,
     /// `ssl_prefer_server_ciphers`.
@@ -70,7 +68,7 @@ pub const SSL: &[Row<SslSettings>] = &[
     ),
     row("ssl_alt_key", "", FromFile(|s| &mut s.alt_key), Honoured, "The key of ssl_alt_cert"),
     row("ssl_key_password", "", Unused(Kind::Text), Ignored, "Encrypted keys are not read"),
-    row("ssl_ca", "", FromFile(|s| &mut s.ca), Ignored, "Client certificates are not asked for"),
+    row("ssl_ca", "", FromFile(|s| &mut s.ca), Honoured, "Authorities of client certificates, PEM"),
     row(
         "ssl_verify_client_cert",
         "no",
@@ -81,7 +79,7 @@ pub const SSL: &[Row<SslSettings>] = &[
     row(
         "ssl_cert_username_field",
         "commonName",
-        Text(|s| &mut s.cert_username_field),
+        Unused(Kind::Text),
         Ignored,
         "Client certificates are not asked for",
     ),

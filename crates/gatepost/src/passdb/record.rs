@@ -18,6 +18,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let (bare, _) = Suffix::split(name);
     if bare.is_empty() || bare == "userdb_" {
         Err(format!("field {name:?} has no name"))
+    } else if bare.starts_with(':') {
+        Err(format!("field {name:?} begins with a colon (one too many before the fields?)"))
     } else if name.len() > LONGEST_NAME {
         Err("a field's name is longer than 255 bytes".to_owned())
     } else if name.bytes().any(|byte| byte.is_ascii_control() || byte == b'=') {

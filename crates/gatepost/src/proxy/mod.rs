@@ -13,6 +13,7 @@ use wire::{BackRefusal, Errand};
 
 pub(crate) use dial::resolve;
 
+use crate::chance;
 use crate::connection::Connection;
 use crate::stream::Stream;
 
@@ -111,8 +112,12 @@ pub async fn connect(connection: &Connection, route: &Route) -> Result<Backend, 
         return Err(ours(Reason::ProxyTtl, "TTL reached zero - proxies appear to be looping?".into()));
     }
     let settings = connection.settings();
+    let source = route.source.or_else(|| {
+        let turn = usize::try_from(chance::number()).unwrap_or_default();
+        settings.source_ips.get(turn.checked_rem(settings.source_ips.len())?).copied()
+    });
     let target = Target {
-        place: Place::Tcp { addresses: &addresses, source: route.source },
+        place: Place::Tcp { addresses: &addresses, source },
         tls: route.tls,
         name: &route.host,
         timeout: route.timeout.unwrap_or(settings.proxy_timeout),
