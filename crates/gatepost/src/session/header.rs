@@ -77,3 +77,49 @@ impl fmt::Display for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LINE: &[u8] = b"PROXY TCP4 10.0.0.1 10.0.0.2 4000 143\r\n";
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        near.set_nodelay(true).unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_header_is_left_in_the_socket() {
+        for piece in [1, 7, LINE.len() + 2, usize::MAX] {
+            let (mut near, mut far) = pair().await;
+            let sent = tokio::spawn(async move {
+                for part in [LINE, b"\x16\x03\x01"].concat().chunks(piece) {
+                    near.write_all(part).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                near
+            });
+            let header = read(&mut far).await.unwrap();
+            assert!(matches!(header, Header::Client(Client { ends: Some(_), .. })));
+            let mut rest = [0; 3];
+            far.read_exact(&mut rest).await.unwrap();
+            assert_eq!(&rest, b"\x16\x03\x01");
+            drop(sent.await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_header_that_stops_is_none() {
+        let (mut near, mut far) = pair().await;
+        near.write_all(&LINE[..20]).await.unwrap();
+        drop(near);
+        let fault = read(&mut far).await.unwrap_err();
+        assert_eq!(fault.to_string(), "the connection was closed before its end");
+    }
+}
