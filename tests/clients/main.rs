@@ -5,6 +5,7 @@
 mod alpine;
 mod curl;
 mod gsasl;
+mod haproxy;
 mod house;
 mod lifecycle;
 mod mbsync;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         mbsync::TESTS,
         mutt::TESTS,
         gsasl::TESTS,
+        haproxy::TESTS,
         alpine::TESTS,
         session::TESTS,
         lifecycle::TESTS,

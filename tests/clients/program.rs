@@ -1,14 +1,21 @@
 //! Running a client program: whether it is installed, how long it may take, what it printed.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::house::PATIENCE;
 
-/// Whether a program stands in the search path.
+/// Whether a program is installed.
 pub(crate) fn is_installed(name: &str) -> bool {
+    find(name).is_some()
+}
+
+/// Where a program is: in the search path, or where Debian puts servers, which is not in everybody's.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    let mut folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()))
 }
 
 /// A program that is ended when it takes too long, by coreutils' `timeout`.

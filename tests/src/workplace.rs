@@ -169,7 +169,7 @@ fn certificate() -> Result<&'static CertifiedKey<rcgen::KeyPair>, String> {
 
 /// A port below the range from which the kernel takes ports for outgoing connections, so that nothing grabs it
 /// before the subject does; tests of one run count upwards together, runs begin at different places.
-fn free_port() -> Result<u16, String> {
+pub fn free_port() -> Result<u16, String> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 11_000) as u16;
     for _ in 0..2_000 {

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 /// Debian packages that tests need, each with a file it brings or a program it puts into the search path: the
 /// original, which scenarios are proven against, and the mail clients that are driven through the gate.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("dovecot-core", "/usr/sbin/dovecot"),
     ("dovecot-imapd", "/usr/lib/dovecot/imap-login"),
     ("dovecot-pop3d", "/usr/lib/dovecot/pop3-login"),
@@ -15,6 +15,7 @@ const PACKAGES: [(&str, &str); 11] = [
     ("alpine", "alpine"),
     ("curl", "curl"),
     ("gsasl", "gsasl"),
+    ("haproxy", "/usr/sbin/haproxy"),
     ("isync", "mbsync"),
     ("mutt", "mutt"),
     ("python3", "python3"),

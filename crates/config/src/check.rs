@@ -278,6 +278,10 @@ fn protocols(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
 
 fn listeners(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
     let certificate = certificate_anywhere(config);
+    let balancers = config.written().iter().any(|block| {
+        let said = block.settings.get("haproxy_trusted_networks");
+        said.is_some_and(|said| !said.value.written().is_empty())
+    });
     let mut taken: Vec<(&str, u16, &Place)> = Vec::new();
     for service in config.services() {
         let served = service.name == "auth" || LOGIN_SERVICES.iter().any(|login| login.name == service.name);
@@ -292,6 +296,11 @@ fn listeners(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
             if listener.ssl && !certificate && complete {
                 let text = format!("{name}: ssl = yes, but there is no ssl_cert");
                 let hint = "set ssl_cert and ssl_key, or port = 0";
+                problems.push(Problem::error(&listener.place, text).hint(hint));
+            }
+            if listener.haproxy && complete && !balancers {
+                let text = format!("{name}: haproxy = yes, but there are no haproxy_trusted_networks");
+                let hint = "set haproxy_trusted_networks to the balancers' addresses";
                 problems.push(Problem::error(&listener.place, text).hint(hint));
             }
             for address in &listener.addresses {
@@ -327,12 +336,15 @@ fn listeners(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
 /// Networks that hold everybody make every client trusted.
 fn networks(config: &Config, problems: &mut Vec<Problem>) {
     for block in config.written() {
-        let Some(said) = block.settings.get("login_trusted_networks") else { continue };
-        let nets = crate::value::networks(&said.value.written()).unwrap_or_default();
-        if let Some(net) = nets.iter().find(|net| net.bits == 0) {
-            let text =
-                format!("login_trusted_networks: {net} is everybody: any client may claim to be another");
-            problems.push(Problem::warning(&said.place, text).hint("name the networks of your own gates"));
+        for (name, whose) in [("login_trusted_networks", "gates"), ("haproxy_trusted_networks", "balancers")]
+        {
+            let Some(said) = block.settings.get(name) else { continue };
+            let nets = crate::value::networks(&said.value.written()).unwrap_or_default();
+            if let Some(net) = nets.iter().find(|net| net.bits == 0) {
+                let text = format!("{name}: {net} is everybody: any client may claim to be another");
+                let hint = format!("name the networks of your own {whose}");
+                problems.push(Problem::warning(&said.place, text).hint(hint));
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ service imap-logn {
 service imap-login {
   inet_listener imap {
     prot = 143
-    haproxy = yes
+    haproxy = no
   }
 }
 remote 10.0.0.0/8 {
@@ -104,8 +104,6 @@ namespace {
             "dovecot.conf:29: userdb: skip: \"always\" is not one of the choices (write never, found or notfound)",
             "dovecot.conf:31: warning: service imap-logn: there is no such service (did you mean \"imap-login\"?)",
             "dovecot.conf:35: service imap-login: inet_listener imap: unknown setting \"prot\" (did you mean \"port\"?)",
-            "dovecot.conf:36: service imap-login: inet_listener imap: haproxy: refused, as the PROXY protocol is not part \
-         of this version, so clients would appear to be the balancer (take it away if you can do without it)",
             "dovecot.conf:40: auth_verbose: auth settings do not follow local, local_name and remote blocks \
          (move it out of them; protocol blocks are followed)",
             "dovecot.conf:41: passdb: not allowed inside remote 10.0.0.0/8 (move it out of the block)",
@@ -159,6 +157,27 @@ fn what_would_let_somebody_in_when_ignored_is_refused_unless_it_has_its_default(
             "{setting}: {problems:?}"
         );
     }
+}
+
+#[test]
+fn a_listener_for_balancers_needs_to_know_them() {
+    let listener = "service imap-login {\n  inet_listener imap {\n    haproxy = yes\n  }\n}";
+    let hint = "(set haproxy_trusted_networks to the balancers' addresses)";
+    let missing = format!(
+        "dovecot.conf:2: service imap-login: inet_listener imap: haproxy = yes, but there are no \
+         haproxy_trusted_networks {hint}"
+    );
+    adds(listener, &[&missing]);
+    adds(&format!("{listener}\nhaproxy_trusted_networks ="), &[&missing]);
+    adds(&format!("{listener}\nhaproxy_trusted_networks = 10.0.0.5"), &[]);
+    adds(&format!("{listener}\nremote 10.0.0.0/8 {{\n  haproxy_trusted_networks = 10.0.0.5\n}}"), &[]);
+    adds(
+        &format!("haproxy_trusted_networks = ::/0\n{listener}"),
+        &[
+            "dovecot.conf:1: warning: haproxy_trusted_networks: ::/0 is everybody: any client may claim to be another \
+         (name the networks of your own balancers)",
+        ],
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ use auth::request::{Facts, Peer, Transport};
 use config::rows::login::{LoginSettings, SslMode};
 use config::scope::ConnectionKey;
 use wire::Forwarded;
+use wire::haproxy::Client;
 use wire::protocols::Protocol;
 
 use crate::chance;
@@ -20,6 +21,8 @@ pub struct Connection {
     gate: Arc<Gate>,
     settings: Arc<LoginSettings>,
     protocol: &'static Protocol,
+    /// The two ends without what a front has forwarded in the dialogue.
+    origin: Peer,
     peer: Peer,
     id: String,
     ttl: Option<u32>,
@@ -32,7 +35,7 @@ pub struct Connection {
 impl Connection {
     /// A connection as it was accepted.
     pub fn new(gate: Arc<Gate>, protocol: &'static Protocol, remote: SocketAddr, local: SocketAddr) -> Self {
-        let peer = Peer {
+        let origin = Peer {
             remote: Some(remote.ip().to_canonical()),
             remote_port: remote.port(),
             local: Some(local.ip().to_canonical()),
@@ -41,10 +44,11 @@ impl Connection {
         };
         let mut connection = Self {
             id: gate.shared.session_id(),
-            settings: settings(&gate, protocol, &peer),
+            settings: settings(&gate, protocol, &origin),
             gate,
             protocol,
-            peer,
+            peer: origin.clone(),
+            origin,
             ttl: None,
             client_id: None,
             forwarded: Vec::new(),
@@ -56,21 +60,41 @@ impl Connection {
         connection
     }
 
+    /// A balancer has the connection, and says whom it speaks for; `None`: for itself. What holds for
+    /// that client holds from now on.
+    pub fn balanced(&mut self, client: Option<Client>) {
+        let origin = &mut self.origin;
+        if let Some(client) = client {
+            if let Some(ends) = client.ends {
+                (origin.real_remote, origin.real_remote_port) = (origin.remote, origin.remote_port);
+                (origin.real_local, origin.real_local_port) = (origin.local, origin.local_port);
+                (origin.remote, origin.remote_port) =
+                    (Some(ends.remote.ip().to_canonical()), ends.remote.port());
+                (origin.local, origin.local_port) = (Some(ends.local.ip().to_canonical()), ends.local.port());
+            }
+            if let Some(tls) = client.tls {
+                origin.transport = Transport::Tls;
+                origin.valid_certificate = tls.certificate.is_some();
+            }
+            origin.local_name = client.authority;
+        }
+        self.settings = settings(&self.gate, self.protocol, &self.origin);
+        self.peer = self.origin.clone();
+        // That the balancer runs on this machine says nothing about the way to it.
+        if self.peer.transport == Transport::Plain && self.trusts_peer() {
+            self.peer.transport = Transport::Trusted;
+        }
+    }
+
     /// TLS is up: what was said before it is forgotten, since anybody may have said it, and the
     /// name asked for may change the settings.
     pub fn secured(&mut self, name: Option<String>) {
-        let peer = &mut self.peer;
-        if let Some(real) = peer.real_remote.take() {
-            (peer.remote, peer.remote_port) = (Some(real), peer.real_remote_port);
-            (peer.local, peer.local_port) = (peer.real_local.take(), peer.real_local_port);
-        }
         (self.client_id, self.ttl) = (None, None);
         self.forwarded.clear();
-        self.peer.transport = Transport::Tls;
-        self.peer.local_name = name;
-        if self.peer.local_name.is_some() {
-            self.settings = settings(&self.gate, self.protocol, &self.peer);
-        }
+        // Without a name this may be the balancer's own TLS, and its client has asked it for one.
+        let local_name = name.or_else(|| self.origin.local_name.clone());
+        self.peer = Peer { transport: Transport::Tls, local_name, ..self.origin.clone() };
+        self.settings = settings(&self.gate, self.protocol, &self.peer);
     }
 
     /// What a trusted front says of its client; nothing is believed from anybody else.
@@ -160,10 +184,16 @@ impl Connection {
         self.ttl
     }
 
-    /// The TCP peer stands in `login_trusted_networks`.
+    /// The client, as TCP or a balancer tells its address, stands in `login_trusted_networks`.
     pub fn trusts_peer(&self) -> bool {
-        let peer = self.peer.real_remote.or(self.peer.remote);
+        let peer = self.origin.remote;
         peer.is_some_and(|ip| self.settings.trusted_networks.iter().any(|net| net.contains(ip)))
+    }
+
+    /// The TCP peer stands in `haproxy_trusted_networks`.
+    pub fn trusts_balancer(&self) -> bool {
+        let peer = self.origin.real_remote.or(self.origin.remote);
+        peer.is_some_and(|ip| self.settings.haproxy_trusted_networks.iter().any(|net| net.contains(ip)))
     }
 
     /// Without TLS nobody may log in on it.
@@ -171,11 +201,16 @@ impl Connection {
         self.settings.ssl == SslMode::Required && self.peer.transport == Transport::Plain
     }
 
-    /// Whether an address is where this very client connected to, or one of `auth_proxy_self`.
+    /// Whether an address is where this very client connected to, at a balancer or here, or one of
+    /// `auth_proxy_self`.
     pub fn is_own_address(&self, address: SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        address.port() == self.peer.local_port
-            && (Some(ip) == self.peer.local || self.deciding().engine.settings().proxy_self.contains(&ip))
+        let (ip, peer) = (address.ip().to_canonical(), &self.peer);
+        [(peer.local, peer.local_port), (peer.real_local, peer.real_local_port)].into_iter().any(
+            |(ours, port)| {
+                address.port() == port
+                    && (Some(ip) == ours || self.deciding().engine.settings().proxy_self.contains(&ip))
+            },
+        )
     }
 
     /// TLS towards backends, as its settings say.
@@ -189,12 +224,12 @@ impl Connection {
     }
 }
 
-/// What holds for a connection.
-fn settings(gate: &Gate, protocol: &Protocol, peer: &Peer) -> Arc<LoginSettings> {
+/// What holds for a connection from and to these addresses.
+fn settings(gate: &Gate, protocol: &Protocol, origin: &Peer) -> Arc<LoginSettings> {
     gate.config.connection(&ConnectionKey {
         protocol: protocol.name,
-        local: peer.real_local.or(peer.local),
-        remote: peer.real_remote.or(peer.remote),
-        local_name: peer.local_name.as_deref(),
+        local: origin.local,
+        remote: origin.remote,
+        local_name: origin.local_name.as_deref(),
     })
 }

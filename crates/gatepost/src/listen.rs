@@ -18,7 +18,7 @@ use wire::protocols::Protocol;
 
 use crate::gate::Gate;
 use crate::log::Level;
-use crate::session::{self, Accepted};
+use crate::session::{self, Accepted, First};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What tells one listener from another over a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    Inet { protocol: &'static str, address: SocketAddr, tls: bool },
+    Inet { protocol: &'static str, address: SocketAddr, first: First },
     AuthInet { address: SocketAddr },
     AuthUnix { path: PathBuf, mode: u32, user: String, group: String },
 }
@@ -45,7 +45,7 @@ struct Open {
 }
 
 enum Bound {
-    Client(TcpListener, &'static Protocol, bool),
+    Client(TcpListener, &'static Protocol, First),
     Auth(TcpListener),
     AuthUnix(UnixListener),
 }
@@ -129,7 +129,8 @@ fn wanted(config: &Config, faults: &mut Vec<String>) -> Vec<Key> {
                 match addresses(address, listener.port) {
                     Ok(found) => keys.extend(found.into_iter().filter_map(|address| match protocol {
                         Some(protocol) if config.server().protocols.iter().any(|p| p == protocol.name) => {
-                            Some(Key::Inet { protocol: protocol.name, address, tls: listener.ssl })
+                            let first = First { header: listener.haproxy, tls: listener.ssl };
+                            Some(Key::Inet { protocol: protocol.name, address, first })
                         }
                         Some(_) => None,
                         None if service.name == "auth" => Some(Key::AuthInet { address }),
@@ -186,10 +187,10 @@ fn addresses(written: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 fn bind(key: &Key) -> io::Result<Bound> {
     match key {
-        Key::Inet { protocol, address, tls } => {
+        Key::Inet { protocol, address, first } => {
             let protocol = wire::protocols::find(protocol)
                 .ok_or_else(|| io::Error::other(format!("unknown protocol {protocol}")))?;
-            Ok(Bound::Client(bind_tcp(*address)?, protocol, *tls))
+            Ok(Bound::Client(bind_tcp(*address)?, protocol, *first))
         }
         Key::AuthInet { address } => Ok(Bound::Auth(bind_tcp(*address)?)),
         Key::AuthUnix { path, mode, user, group } => bind_unix(path, *mode, user, group).map(Bound::AuthUnix),
@@ -281,9 +282,10 @@ async fn accept(bound: Bound, gate: Arc<ArcSwap<Gate>>) {
     let mut starved = false;
     loop {
         let accepted = match &bound {
-            Bound::Client(listener, protocol, tls) => {
-                listener.accept().await.map(|(socket, remote)| client(&gate, socket, remote, protocol, *tls))
-            }
+            Bound::Client(listener, protocol, first) => listener
+                .accept()
+                .await
+                .map(|(socket, remote)| client(&gate, socket, remote, protocol, *first)),
             Bound::Auth(listener) => listener.accept().await.map(|(socket, _)| {
                 asker(&gate, crate::stream::Stream::plain(socket));
             }),
@@ -319,13 +321,13 @@ fn client(
     socket: tokio::net::TcpStream,
     remote: SocketAddr,
     protocol: &'static Protocol,
-    tls: bool,
+    first: First,
 ) {
     // A client that is gone already has no local address.
     let Ok(local) = socket.local_addr() else { return };
     let gate = gate.load_full();
     let present = gate.shared.sessions.enter();
-    tokio::spawn(session::run(Accepted { socket, protocol, tls, remote, local, present }, gate));
+    tokio::spawn(session::run(Accepted { socket, protocol, first, remote, local, present }, gate));
 }
 
 fn asker(gate: &Arc<ArcSwap<Gate>>, stream: crate::stream::Stream) {

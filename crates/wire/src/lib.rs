@@ -11,6 +11,7 @@
 
 pub mod base64;
 pub mod cut;
+pub mod haproxy;
 pub mod imap;
 pub mod pop3;
 pub mod protocols;

@@ -10,6 +10,7 @@ mod configuration;
 mod credentials;
 mod fields;
 mod front;
+mod haproxy;
 mod login;
 pub mod meter;
 mod names;
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     target("cutter", bytes::cutter),
     target("delay-until", names::delay),
     target("fields", fields::fields),
+    target("haproxy", haproxy::header),
     target("imap-back", back::imap),
     target("imap-front", front::imap),
     target("login", login::login),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Field::{Boolean, Mode, Port, Text, Unused, Words};
-use super::Standing::{Honoured, Ignored, Refused};
+use super::Standing::{Honoured, Ignored};
 use super::{Row, row};
 use crate::value::{Kind, Place};
 
@@ -84,13 +84,7 @@ pub const INET_LISTENER: &[Row<InetListener>] = &[
     ),
     row("port", "0", Port(|s| &mut s.port), Honoured, "The port; 0 switches the listener off"),
     row("ssl", "no", Boolean(|s| &mut s.ssl), Honoured, "Whether TLS begins with the first byte"),
-    row(
-        "haproxy",
-        "no",
-        Boolean(|s| &mut s.haproxy),
-        Refused("the PROXY protocol is not part of this version, so clients would appear to be the balancer"),
-        "Whether a PROXY header comes first",
-    ),
+    row("haproxy", "no", Boolean(|s| &mut s.haproxy), Honoured, "Whether a PROXY header comes first"),
     row(
         "reuse_port",
         "no",

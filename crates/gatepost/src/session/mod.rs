@@ -2,6 +2,7 @@
 //! grammar, of hashes or of databases.
 
 pub mod answer;
+pub mod header;
 pub mod login;
 pub mod offer;
 pub mod record;
@@ -40,14 +41,23 @@ const FEED: usize = 4096;
 /// How long the last words to a client may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What comes on a listener's connections before the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct First {
+    /// A PROXY header, before TLS too.
+    pub header: bool,
+    /// TLS.
+    pub tls: bool,
+}
+
 /// A connection that a listener has accepted.
 pub struct Accepted {
     /// The socket.
     pub socket: TcpStream,
     /// What is spoken on it.
     pub protocol: &'static Protocol,
-    /// TLS begins with the first byte.
-    pub tls: bool,
+    /// What comes before it.
+    pub first: First,
     /// The client's end.
     pub remote: SocketAddr,
     /// Our end.
@@ -95,7 +105,7 @@ struct Line {
 
 /// Serves one client up to the end of its login, and hands it to a relay.
 pub async fn run(accepted: Accepted, gate: Arc<Gate>) {
-    let Accepted { socket, protocol, tls, remote, local, present } = accepted;
+    let Accepted { mut socket, protocol, first, remote, local, present } = accepted;
     let mut session = Session {
         phase: gate.shared.sessions.phase(),
         connection: Connection::new(gate, protocol, remote, local),
@@ -104,8 +114,18 @@ pub async fn run(accepted: Accepted, gate: Arc<Gate>) {
         failures: 0,
         referrals: 0,
     };
+    if first.header {
+        match header::take(&mut socket, &session.connection).await {
+            Ok(client) => session.connection.balanced(client),
+            Err(why) => {
+                return session.log_disconnected(&format!("PROXY header from {}: {why}", remote.ip()));
+            }
+        }
+    }
     let mut stream = Stream::plain(socket);
-    if tls && let Err(why) = session.begin_tls(&mut stream).await {
+    if first.tls
+        && let Err(why) = session.begin_tls(&mut stream).await
+    {
         return session.log_disconnected(&format!("TLS handshaking: {why}"));
     }
     let front = (protocol.front)(offer::offer(&session.connection));

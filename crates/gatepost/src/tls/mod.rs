@@ -76,9 +76,17 @@ impl ServerTls {
 
     /// The configuration that knows the ALPN name of a service.
     pub(crate) fn config(&self, protocol: &str) -> Arc<ServerConfig> {
-        let row = ALPN.iter().position(|(service, _)| *service == protocol).unwrap_or(ALPN.len() - 1);
-        Arc::clone(&self.configs[row])
+        Arc::clone(&self.configs[alpn_row(protocol)])
     }
+}
+
+/// The ALPN name of a service.
+pub(crate) fn alpn(protocol: &str) -> &'static [u8] {
+    ALPN[alpn_row(protocol)].1
+}
+
+fn alpn_row(protocol: &str) -> usize {
+    ALPN.iter().position(|(service, _)| *service == protocol).unwrap_or(ALPN.len() - 1)
 }
 
 /// Services and their ALPN names. A client that offers names must offer this one: a server that answers TLS clients
