@@ -38,7 +38,7 @@ fn the_configuration_of_a_dovecot_proxy_loads() {
             "proxy.conf:167: warning: ssl_key: one connection may be of this block and of another, at \
              proxy.conf:163 (line 167 wins then)",
             "warning: settings without effect here: auth_cache_size, auth_cache_ttl, auth_verbose_passwords, \
-             default_client_limit, default_vsz_limit, first_valid_uid, login_log_format_elements, \
+             default_client_limit, default_vsz_limit, first_valid_uid, hostname, login_log_format_elements, \
              login_proxy_max_disconnect_delay, mail_gid, mail_location, mail_plugins, mail_uid, namespace {}, \
              plugin {}, postmaster_address, service lmtp {}, service stats {}, service { client_limit }, service { \
              process_limit }, service { process_min_avail }, service { user }, service { vsz_limit }, \
