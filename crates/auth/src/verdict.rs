@@ -53,6 +53,8 @@ pub struct Admission {
     pub user: String,
     /// A suggestion to use another server all the same.
     pub referral: Option<Referral>,
+    /// `forward_NAME` fields for the local mail service, names without the prefix.
+    pub forwarded: Vec<(String, String)>,
 }
 
 /// Where a login is handed on to.
@@ -78,6 +80,12 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// `source_ip`.
     pub source: Option<IpAddr>,
+    /// No `proxy_not_trusted`: the destination may be told whose login it is.
+    pub trusted: bool,
+    /// `proxy_nopipelining`: each reply is waited for before the next command.
+    pub nopipelining: bool,
+    /// `forward_NAME` fields for the destination, names without the prefix.
+    pub forwarded: Vec<(String, String)>,
     /// The login is refused if the destination is this very server and the user is the same.
     pub own_user: bool,
     /// `proxy_maybe`: what becomes of the login if the destination is this very server.
@@ -155,7 +163,9 @@ pub fn decide(fields: &Fields, identity: &Identity, password: Option<&Secret>) -
     match (fields.has("nologin"), referral) {
         (true, Some(referral)) => Verdict::Refer(referral),
         (true, None) => Verdict::Refuse(Refusal { reason: Reason::Nologin, text: reason(fields) }),
-        (false, referral) => Verdict::Admit(Admission { user: identity.user.clone(), referral }),
+        (false, referral) => {
+            Verdict::Admit(Admission { user: identity.user.clone(), referral, forwarded: forwarded(fields) })
+        }
     }
 }
 
@@ -213,9 +223,22 @@ fn proxy(fields: &Fields, identity: &Identity, password: Option<&Secret>) -> Ver
             .map(str::to_ascii_uppercase),
         timeout: fields.value("proxy_timeout").and_then(timeout),
         source: fields.value("source_ip").and_then(|ip| ip.parse().ok()),
+        trusted: !fields.has("proxy_not_trusted"),
+        nopipelining: fields.has("proxy_nopipelining"),
+        forwarded: forwarded(fields),
         own_user: user == identity.user,
         otherwise: maybe.then(|| decide(&without_route(fields), identity, None)),
     }))
+}
+
+/// The fields for the next server, in their order. The prefix is read in any case, as Dovecot reads it.
+fn forwarded(fields: &Fields) -> Vec<(String, String)> {
+    const PREFIX: &str = "forward_";
+    let name = |name: &str| {
+        let (prefix, name) = name.split_at_checked(PREFIX.len())?;
+        prefix.eq_ignore_ascii_case(PREFIX).then(|| name.to_owned())
+    };
+    fields.iter().filter_map(|field| Some((name(&field.name)?, field.value.clone()))).collect()
 }
 
 /// What is left of the fields when the destination of a `proxy_maybe` is this very server.
@@ -337,6 +360,22 @@ mod tests {
             panic!("not proxied")
         };
         assert!(matches!(route.otherwise, Some(Verdict::Refuse(Refusal { reason: Reason::Nologin, .. }))));
+    }
+
+    #[test]
+    fn what_the_next_server_is_told_is_said_by_the_fields() {
+        let list = [("forward_b", "2"), ("proxy", ""), ("host", "h"), ("FORWARD_a", ""), ("forwarded", "x")];
+        let forwarded = [("b".to_owned(), "2".to_owned()), ("a".to_owned(), String::new())];
+        let Verdict::Proxy(route) = verdict(&list) else { panic!("not proxied") };
+        assert_eq!((route.trusted, route.nopipelining), (true, false));
+        assert_eq!(route.forwarded, forwarded);
+        let doubted = [list.as_slice(), &[("proxy_not_trusted", ""), ("proxy_nopipelining", "")]].concat();
+        let Verdict::Proxy(route) = verdict(&doubted) else { panic!("not proxied") };
+        assert_eq!((route.trusted, route.nopipelining), (false, true));
+        let Verdict::Admit(admission) = verdict(&[("forward_b", "2"), ("forward_a", "")]) else {
+            panic!("not admitted")
+        };
+        assert_eq!(admission.forwarded, forwarded);
     }
 
     #[test]

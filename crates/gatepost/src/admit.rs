@@ -83,6 +83,8 @@ pub async fn admit(
         mechanism: None,
         starttls: false,
         client_knows_capability: connection.knows_capability,
+        identity: Some(connection.identity(&admission.forwarded)),
+        nopipelining: false,
     };
     match proxy::reach(connection, &target, &errand).await {
         Ok(backend) => Ok(Admitted { backend, place }),

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use auth::request::{Facts, Peer, Transport};
 use config::rows::login::{LoginSettings, SslMode};
 use config::scope::ConnectionKey;
-use wire::Forwarded;
 use wire::haproxy::Client;
 use wire::protocols::Protocol;
+use wire::{Forwarded, Identity};
 
 use crate::chance;
 use crate::gate::{Deciding, Gate, Shared};
 use crate::log::Level;
 use crate::tls::ClientTls;
+
+/// Hops that a login may take, from the first proxy on.
+const HOPS: u32 = 5;
 
 /// One client's connection.
 pub struct Connection {
@@ -179,9 +182,24 @@ impl Connection {
         &self.id
     }
 
-    /// Hops left, where a trusted front has said so.
-    pub fn ttl(&self) -> Option<u32> {
-        self.ttl
+    /// Another proxy may follow this one.
+    pub fn may_hop(&self) -> bool {
+        self.ttl.unwrap_or(HOPS) > 1
+    }
+
+    /// Whose login the next server is asked for, with these `forward_` fields.
+    pub fn identity(&self, fields: &[(String, String)]) -> Identity {
+        let facts = Forwarded {
+            remote: self.peer.remote,
+            remote_port: Some(self.peer.remote_port),
+            local: self.peer.local,
+            local_port: Some(self.peer.local_port),
+            session: Some(self.id.clone()),
+            // The last one may serve the user, and may not hand the login on.
+            ttl: Some(self.ttl.unwrap_or(HOPS).saturating_sub(1).max(1)),
+            fields: fields.to_vec(),
+        };
+        Identity { facts, client_id: self.client_id.clone() }
     }
 
     /// The client, as TCP or a balancer tells its address, stands in `login_trusted_networks`.

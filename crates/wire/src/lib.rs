@@ -148,7 +148,7 @@ pub enum Farewell {
     Full,
 }
 
-/// What a trusted front says of its own client. `None`: not said.
+/// What a trusted front says of its own client: one to us, or we to a backend. `None`: not said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
     /// The client's address.
@@ -271,6 +271,19 @@ pub struct Errand {
     pub starttls: bool,
     /// The client asked for CAPABILITY itself before logging in.
     pub client_knows_capability: bool,
+    /// Whose login it is, for a backend that wants to be told; `None`: it is not to know.
+    pub identity: Option<Identity>,
+    /// Wait for each reply before the next command.
+    pub nopipelining: bool,
+}
+
+/// Whose login a backend is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Our client, as the backend is to see it.
+    pub facts: Forwarded,
+    /// What that client called itself in its own IMAP ID: the text of [`Event::ClientId`].
+    pub client_id: Option<String>,
 }
 
 /// The client side of a protocol, towards a backend, up to the end of login.
@@ -292,6 +305,9 @@ pub trait Back: Send {
 /// What came of the dialogue with a backend.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BackEvent {
+    /// Parts of the identity that the protocol cannot carry, by name: the backend is not told them. The
+    /// dialogue goes on.
+    LeftOut(Vec<String>),
     /// Begin TLS now, then call [`Back::secured`].
     StartTls,
     /// Logged in.

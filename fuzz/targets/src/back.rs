@@ -1,11 +1,11 @@
 //! The client side of a protocol against a hostile backend.
 //!
 //! The first line is flags, user and password, with blanks between. Flags: `s` STARTTLS is wanted, `m` a
-//! master logs in, `k` the client knows the capability, `P`, `L` and `X` a SASL mechanism (PLAIN, LOGIN,
-//! one that nobody has).
+//! master logs in, `k` the client knows the capability, `i` the backend is told whose login it is, `n` each
+//! reply is waited for, `P`, `L` and `X` a SASL mechanism (PLAIN, LOGIN, one that nobody has).
 
 use secrecy::ExposeSecret;
-use wire::{Back, BackEvent, Errand, Secret, base64, protocols};
+use wire::{Back, BackEvent, Errand, Forwarded, Identity, Secret, base64, protocols};
 
 use crate::meter;
 use crate::script::{Script, Split, Transcript, assert_lines, cut};
@@ -62,6 +62,10 @@ impl Dialogue {
         let errand = errand(script);
         let password = errand.password.expose_secret().to_vec();
         let mut credentials = errand.user.len() + password.len();
+        if errand.identity.is_some() {
+            // As a session id, a name, a value, the client's own words; in base64 and with escapes.
+            credentials += 4 * errand.user.len();
+        }
         credentials += errand.master.as_ref().map_or(0, String::len);
         let mut dialogue = Self { back: make(errand), transcript, output: Vec::new() };
         let mut stands = dialogue.act();
@@ -122,6 +126,7 @@ impl Dialogue {
         let Some(event) = event else { return Stands::Open };
         self.transcript.event(|| format!("{state}: {event:?}"));
         match event {
+            BackEvent::LeftOut(_) => self.act(),
             BackEvent::StartTls => Stands::StartsTls,
             BackEvent::Ready { .. } => Stands::Ready,
             BackEvent::Refused { .. } | BackEvent::Broken { .. } => Stands::Over,
@@ -139,7 +144,17 @@ fn errand(script: &Script<'_>) -> Errand {
         mechanism: mechanisms.iter().find(|(flag, _)| script.has(*flag)).map(|(_, name)| (*name).to_owned()),
         starttls: script.has(b's'),
         client_knows_capability: script.has(b'k'),
+        identity: script.has(b'i').then(|| identity(user)),
+        nopipelining: script.has(b'n'),
     }
+}
+
+/// One whose every part the user's name has a say in.
+fn identity(user: &[u8]) -> Identity {
+    let text = String::from_utf8_lossy(user).into_owned();
+    let fields = vec![(text.clone(), "x".to_owned()), ("name".to_owned(), text.clone())];
+    let facts = Forwarded { session: Some(text.clone()), ttl: Some(4), fields, ..Forwarded::default() };
+    Identity { facts, client_id: Some(text) }
 }
 
 /// Whether a password that is long enough to tell stands in what was sent, as it is or in base64.

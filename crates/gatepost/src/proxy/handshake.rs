@@ -11,7 +11,7 @@ use wire::{Back, BackEvent, BackRefusal, Errand};
 
 use super::{Backend, Failure, Target, dial};
 use crate::connection::Connection;
-use crate::log::plainly;
+use crate::log::{Level, plainly, value};
 use crate::stream::Stream;
 use crate::tls::Verify;
 
@@ -33,9 +33,19 @@ pub(super) async fn once(
             .await
             .map_err(|error| ours(Reason::BackendDown, format!("TLS handshaking: {error}"), &name, false))?;
     }
+    let user = errand.user.clone();
     let mut back = (connection.protocol().back)(errand);
     loop {
         match back.next() {
+            Some(BackEvent::LeftOut(parts)) => {
+                let text = format!(
+                    "proxy({},{name}): too long or not sayable, the backend is not told: {}: session=<{}>",
+                    value(&user),
+                    value(&parts.join(", ")),
+                    value(connection.id())
+                );
+                connection.say(Level::Warning, text);
+            }
             Some(BackEvent::StartTls) => {
                 write(&mut stream, back.as_mut(), deadline)
                     .await

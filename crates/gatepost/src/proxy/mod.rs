@@ -108,7 +108,7 @@ pub async fn connect(connection: &Connection, route: &Route) -> Result<Backend, 
         });
     }
     // The next hop would be told 0.
-    if connection.ttl().is_some_and(|ttl| ttl <= 1) {
+    if !connection.may_hop() {
         return Err(ours(Reason::ProxyTtl, "TTL reached zero - proxies appear to be looping?".into()));
     }
     let settings = connection.settings();
@@ -129,6 +129,8 @@ pub async fn connect(connection: &Connection, route: &Route) -> Result<Backend, 
         mechanism: route.mechanism.clone(),
         starttls: route.tls.start == TlsStart::Command,
         client_knows_capability: connection.knows_capability,
+        identity: route.trusted.then(|| connection.identity(&route.forwarded)),
+        nopipelining: route.nopipelining,
     };
     reach(connection, &target, &errand).await
 }

@@ -7,9 +7,10 @@ use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 
 use super::grammar::{breaks_lines, push_quoted, quotable, split_word};
+use super::id::Told;
 use super::{DIALOGUE_LIMIT, DIALOGUE_LINES, LINE_LIMIT};
 use crate::cut::{Cutter, TooLong};
-use crate::{Back, BackEvent, BackRefusal, Errand, base64};
+use crate::{Back, BackEvent, BackRefusal, Errand, Identity, base64};
 
 /// Makes the client side for one connection to a backend.
 pub fn back(errand: Errand) -> Box<dyn Back> {
@@ -27,10 +28,14 @@ struct ImapBack {
     stage: Stage,
     /// TLS came up by STARTTLS.
     secured: bool,
-    /// What is still to be said of the login, a piece at each `+`.
+    /// What is still to be said of the ID or the login, a piece at each `+`.
     pieces: VecDeque<Piece>,
+    /// The answer to an ID that went out just before the next command is outstanding.
+    introducing: bool,
     /// The answer to a CAPABILITY that went out just before the login is outstanding.
     refreshing: bool,
+    /// CAPABILITY has been asked for.
+    asked: bool,
     /// The words after `CAPABILITY`, as last seen.
     capability: Option<Vec<u8>>,
     /// Lines to pass on.
@@ -38,6 +43,9 @@ struct ImapBack {
     lines: usize,
     bytes: usize,
 }
+
+/// Longest string that is quoted, as it is written.
+const QUOTED_LIMIT: usize = 1024;
 
 /// Text to be sent in one go; it may hold the password.
 type Piece = Zeroizing<Vec<u8>>;
@@ -57,6 +65,7 @@ enum Stage {
     Banner,
     StartTls,
     Handshake,
+    Id,
     Capability,
     Login,
     Done,
@@ -110,6 +119,7 @@ impl Back for ImapBack {
             Stage::Banner => "banner",
             Stage::StartTls => "starttls",
             Stage::Handshake => "tls",
+            Stage::Id => "id",
             Stage::Capability => "capability",
             Stage::Login => "login",
             Stage::Done => "done",
@@ -128,7 +138,9 @@ impl ImapBack {
             stage: Stage::Banner,
             secured: false,
             pieces: VecDeque::new(),
+            introducing: false,
             refreshing: false,
+            asked: false,
             capability: None,
             untagged: Vec::new(),
             lines: 0,
@@ -150,7 +162,17 @@ impl ImapBack {
             b"*" => self.untagged(rest),
             _ if line.starts_with(b"+") => self.go_on(line),
             b"S" if self.stage == Stage::StartTls => self.starttls_answered(rest),
-            b"C" if self.stage == Stage::Capability => self.log_in(),
+            // Not to understand our ID is no reason to refuse the login.
+            b"I" if self.stage == Stage::Id => {
+                self.pieces.clear();
+                self.introduced();
+                None
+            }
+            b"I" if self.introducing => {
+                self.introducing = false;
+                None
+            }
+            b"C" if self.stage == Stage::Capability => self.informed(),
             b"C" if self.refreshing => {
                 self.refreshing = false;
                 None
@@ -183,17 +205,76 @@ impl ImapBack {
             self.stage = Stage::StartTls;
             return None;
         }
-        // A client's facts are forwarded by ID here: when the greeting offered it, before anything else.
         if self.capability.is_none() {
-            self.output.extend_from_slice(b"C CAPABILITY\r\n");
+            self.ask();
             self.stage = Stage::Capability;
             return None;
         }
-        if self.errand.client_knows_capability {
-            self.output.extend_from_slice(b"C CAPABILITY\r\n");
+        self.informed()
+    }
+
+    fn ask(&mut self) {
+        self.output.extend_from_slice(b"C CAPABILITY\r\n");
+        self.asked = true;
+    }
+
+    /// Goes on, now that the capabilities are known as far as they can be.
+    fn informed(&mut self) -> Option<BackEvent> {
+        if self.offers(b"LOGINDISABLED") {
+            return Some(self.broken("the backend advertises LOGINDISABLED", false));
+        }
+        // A backend in the clear that wants to be told says so in its greeting. Under STARTTLS only what it
+        // said since counts.
+        if self.offers(b"ID")
+            && (!self.asked || self.secured)
+            && let Some(identity) = self.errand.identity.take()
+        {
+            return self.introduce(&identity);
+        }
+        self.introduced();
+        None
+    }
+
+    /// Says whose login it will be.
+    fn introduce(&mut self, identity: &Identity) -> Option<BackEvent> {
+        let Told { pairs, left_out } = Told::of(identity);
+        let mut command = Command::new(0);
+        command.push(b"I ID (");
+        for (at, (key, value)) in pairs.iter().enumerate() {
+            command.push(if at == 0 { b"" } else { b" " });
+            command.push_string(key);
+            command.push(b" ");
+            match value {
+                Some(value) => command.push_string(value),
+                None => command.push(b"NIL"),
+            }
+        }
+        command.push(b")\r\n");
+        self.pieces = command.pieces.into();
+        self.stage = Stage::Id;
+        self.send_id();
+        (!left_out.is_empty()).then_some(BackEvent::LeftOut(left_out))
+    }
+
+    fn send_id(&mut self) {
+        self.send_piece();
+        if self.pieces.is_empty() && !self.errand.nopipelining {
+            self.introducing = true;
+            self.introduced();
+        }
+    }
+
+    /// Nothing more is to be said but the login, and before it the question that the client asked too.
+    fn introduced(&mut self) {
+        if self.errand.client_knows_capability && !self.asked {
+            self.ask();
+            if self.errand.nopipelining {
+                self.stage = Stage::Capability;
+                return;
+            }
             self.refreshing = true;
         }
-        self.log_in()
+        self.log_in();
     }
 
     fn starttls_answered(&mut self, answer: &[u8]) -> Option<BackEvent> {
@@ -215,29 +296,28 @@ impl ImapBack {
         Some(self.broken("the backend sent something between STARTTLS and TLS", false))
     }
 
-    /// Says the login, now that the capabilities are known as far as they can be.
-    fn log_in(&mut self) -> Option<BackEvent> {
-        if self.offers(b"LOGINDISABLED") {
-            return Some(self.broken("the backend advertises LOGINDISABLED", false));
-        }
+    fn log_in(&mut self) {
         let initial_response = self.offers(b"SASL-IR");
         if let Some(way) = self.way.take() {
             self.pieces = way.pieces(&self.errand, initial_response).into();
         }
         self.stage = Stage::Login;
         self.send_piece();
-        None
     }
 
-    fn send_piece(&mut self) -> bool {
+    fn send_piece(&mut self) {
         let piece = self.pieces.pop_front();
         self.output.extend_from_slice(piece.as_deref().map_or(b"", Vec::as_slice));
-        piece.is_some()
     }
 
     /// The backend asks for a literal or a SASL response.
     fn go_on(&mut self, line: &[u8]) -> Option<BackEvent> {
-        if self.stage == Stage::Login && self.send_piece() { None } else { Some(self.unexpected(line)) }
+        match self.stage {
+            Stage::Id if !self.pieces.is_empty() => self.send_id(),
+            Stage::Login if !self.pieces.is_empty() => self.send_piece(),
+            _ => return Some(self.unexpected(line)),
+        }
+        None
     }
 
     fn untagged(&mut self, line: &[u8]) -> Option<BackEvent> {
@@ -246,7 +326,8 @@ impl ImapBack {
             let why = format!("the backend hung up: {}", shown(words));
             return Some(self.broken(why, true));
         }
-        if self.stage == Stage::StartTls {
+        let answers_us = name.eq_ignore_ascii_case(b"ID") && (self.introducing || self.stage == Stage::Id);
+        if self.stage == Stage::StartTls || answers_us {
             return None;
         }
         if name.eq_ignore_ascii_case(b"CAPABILITY") {
@@ -262,7 +343,7 @@ impl ImapBack {
     fn login_answered(&mut self, answer: &[u8]) -> BackEvent {
         let (status, text) = split_word(answer);
         match status.to_ascii_uppercase().as_slice() {
-            b"OK" if self.pieces.is_empty() && !self.refreshing => {
+            b"OK" if self.pieces.is_empty() && !self.introducing && !self.refreshing => {
                 let text = self.take_code(text).to_vec();
                 self.stage = Stage::Done;
                 BackEvent::Ready {
@@ -391,7 +472,9 @@ impl Command {
 
     /// Appends a string: quoted, or as a literal that the backend has to ask for.
     fn push_string(&mut self, text: &[u8]) {
-        if quotable(text) {
+        let escapes = text.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        // Dovecot hangs up when a quoted string as it is written exceeds 1024 bytes.
+        if quotable(text) && text.len() + escapes <= QUOTED_LIMIT {
             if let Some(last) = self.pieces.last_mut() {
                 push_quoted(text, last);
             }

@@ -1,8 +1,10 @@
 //! The client's ID (RFC 2971): who it says it is, and the facts of its own client that a front in
-//! `login_trusted_networks` sends as `x-` keys. Whether to believe those is the caller's to say.
+//! `login_trusted_networks` sends as `x-` keys. Whether to believe those is the caller's to say. And the
+//! other way round: the ID by which we are such a front to a backend.
 
-use super::grammar::{Token, breaks_lines, push_quoted};
-use crate::Forwarded;
+use super::LINE_LIMIT;
+use super::grammar::{Arguments, Token, breaks_lines, push_quoted, quotable};
+use crate::{Forwarded, Identity};
 
 /// Most pairs, longest key and longest value that RFC 2971 §3.3 allows.
 const PAIRS: usize = 30;
@@ -12,6 +14,8 @@ const VALUE: usize = 1024;
 const TEXT: usize = 256;
 /// Longest session id that is taken over.
 const SESSION: usize = 64;
+/// Room for the pairs of an ID command of ours, which is to stay within what is read as a line.
+const COMMAND: usize = LINE_LIMIT - 16;
 /// What the keys of `forward_` fields begin with.
 const FORWARD: &[u8] = b"x-forward-";
 
@@ -84,6 +88,91 @@ impl Forwarded {
         }
         true
     }
+}
+
+/// What a backend is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Keys that can be quoted, and values without CR, LF and NUL.
+    pub(super) pairs: Vec<Pair>,
+    /// What had to be left out, by name.
+    pub(super) left_out: Vec<String>,
+}
+
+type Pair = (Vec<u8>, Option<Vec<u8>>);
+
+impl Told {
+    /// Within the limits that readers have: Dovecot answers BAD to a longer key, hangs up on a longer
+    /// value, and reads as many pairs as come; others hold to the number in RFC 2971.
+    pub(super) fn of(identity: &Identity) -> Self {
+        let facts = &identity.facts;
+        let own = [
+            ("x-session-id", "session", facts.session.clone()),
+            ("x-originating-ip", "address", facts.remote.map(|ip| ip.to_string())),
+            ("x-originating-port", "port", facts.remote_port.map(|port| port.to_string())),
+            ("x-connected-ip", "local address", facts.local.map(|ip| ip.to_string())),
+            ("x-connected-port", "local port", facts.local_port.map(|port| port.to_string())),
+            ("x-proxy-ttl", "TTL", facts.ttl.map(|ttl| ttl.to_string())),
+        ];
+        let own = own.into_iter().filter_map(|(key, name, value)| {
+            Some((name.to_owned(), (key.as_bytes().to_vec(), Some(value?.into_bytes()))))
+        });
+        let fields = facts.fields.iter().map(|(name, value)| {
+            let key = [FORWARD, name.as_bytes()].concat();
+            let value = (!value.is_empty()).then(|| value.as_bytes().to_vec());
+            (format!("forward_{name}"), (key, value))
+        });
+        let mut told = Self { pairs: Vec::new(), left_out: Vec::new() };
+        let mut room = COMMAND;
+        for (name, pair) in own.chain(fields) {
+            match room.checked_sub(size(&pair)) {
+                Some(rest) if sayable(&pair) && told.pairs.len() < PAIRS => {
+                    room = rest;
+                    told.pairs.push(pair);
+                }
+                _ => told.left_out.push(name),
+            }
+        }
+        let client = identity.client_id.as_deref().map(own_words).unwrap_or_default();
+        if client.len() + told.pairs.len() > PAIRS || client.iter().map(size).sum::<usize>() > room {
+            told.left_out.push("the client's own ID".into());
+        } else {
+            told.pairs.splice(..0, client);
+        }
+        told
+    }
+}
+
+/// The pairs of a client's own ID, without any that would be taken for ours.
+fn own_words(text: &str) -> Vec<Pair> {
+    let mut arguments = Arguments::new();
+    let Some(tokens) = arguments.text(text.as_bytes(), false).ok().and_then(|()| arguments.finish().ok())
+    else {
+        return Vec::new();
+    };
+    let pairs = tokens.chunks(2).filter_map(|pair| {
+        let (key, value) = (pair.first()?.string()?.to_vec(), pair.get(1)?);
+        let pair = (key, value.string().map(<[u8]>::to_vec));
+        let is_fact = Forwarded::default().take(&pair.0, None, &mut None);
+        (sayable(&pair) && !is_fact).then_some(pair)
+    });
+    pairs.collect()
+}
+
+fn sayable((key, value): &Pair) -> bool {
+    let value = value.as_deref().unwrap_or_default();
+    key != FORWARD
+        && key.len() <= KEY
+        && quotable(key)
+        && value.len() <= VALUE
+        && !value.iter().copied().any(breaks_lines)
+}
+
+/// Room that a pair needs at most, blanks and the announcement of a literal included.
+fn size((key, value): &Pair) -> usize {
+    let escapes = |text: &[u8]| text.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    let string = |text: &[u8]| text.len() + escapes(text) + 10;
+    string(key) + value.as_deref().map_or(4, string)
 }
 
 /// A session id that can stand in a log line.

@@ -5,6 +5,7 @@
 
 use secrecy::{ExposeSecret, zeroize::Zeroizing};
 
+use super::xclient;
 use crate::{Back, BackEvent, BackRefusal, Errand, base64, cut::Cutter};
 
 /// Longest reply line, line end included.
@@ -24,6 +25,8 @@ pub fn back(errand: Errand) -> Box<dyn Back> {
         input: Cutter::new(REPLY_LIMIT),
         output: Vec::new(),
         step: Step::Banner,
+        wants_identity: false,
+        left_out: Vec::new(),
         overflowed: false,
     })
 }
@@ -35,6 +38,10 @@ struct Pop3Back {
     input: Cutter,
     output: Vec<u8>,
     step: Step,
+    /// The greeting says `[XCLIENT]`.
+    wants_identity: bool,
+    /// What it could not be told, to be reported.
+    left_out: Vec<String>,
     /// Input had to be dropped, or came when none may come.
     overflowed: bool,
 }
@@ -45,6 +52,7 @@ enum Step {
     Banner,
     StlsReply,
     Tls,
+    XclientReply,
     UserReply,
     PassReply,
     /// The prompt for the message of PLAIN, which was too long for the command.
@@ -76,6 +84,9 @@ impl Back for Pop3Back {
 
     fn next(&mut self) -> Option<BackEvent> {
         while self.step != Step::Done {
+            if !self.left_out.is_empty() {
+                return Some(BackEvent::LeftOut(std::mem::take(&mut self.left_out)));
+            }
             if let Err(why) = &self.method {
                 let why = why.clone();
                 return Some(self.broken(why, false));
@@ -103,7 +114,7 @@ impl Back for Pop3Back {
 
     fn secured(&mut self) {
         if self.step == Step::Tls && !self.overflowed {
-            self.log_in();
+            self.introduce();
         }
     }
 
@@ -119,6 +130,7 @@ impl Back for Pop3Back {
         match self.step {
             Step::Banner => "banner",
             Step::StlsReply | Step::Tls => "starttls",
+            Step::XclientReply => "xclient",
             Step::UserReply => "user",
             Step::PassReply => "pass",
             Step::PlainPrompt | Step::LoginUserPrompt | Step::LoginPasswordPrompt | Step::AuthReply => "auth",
@@ -162,6 +174,9 @@ impl Pop3Back {
             (Step::StlsReply, Reply::Err(text)) => {
                 return Some(self.broken(format!("refused STLS: {}", shown(text)), true));
             }
+            (Step::XclientReply, Reply::Err(text)) => {
+                return Some(self.broken(format!("refused XCLIENT: {}", shown(text)), true));
+            }
             (_, Reply::Err(text)) => return Some(self.refused(text)),
             (Step::PassReply | Step::AuthReply, Reply::Ok(text)) => {
                 self.step = Step::Done;
@@ -175,15 +190,16 @@ impl Pop3Back {
             _ if self.input.pending() > 0 => {
                 return Some(self.broken("spoke before it was asked".to_owned(), true));
             }
-            (Step::Banner, Reply::Ok(_)) => {
-                // A greeting with `[XCLIENT]` would let us say here, first of all, whose login this is.
+            (Step::Banner, Reply::Ok(text)) => {
+                self.wants_identity = memchr::memmem::find(text, b"[XCLIENT]").is_some();
                 if self.errand.starttls {
                     self.step = Step::StlsReply;
                     send(&mut self.output, &[b"STLS"]);
                 } else {
-                    self.log_in();
+                    self.introduce();
                 }
             }
+            (Step::XclientReply, Reply::Ok(_)) => self.log_in(),
             (Step::StlsReply, Reply::Ok(_)) => {
                 self.step = Step::Tls;
                 return Some(BackEvent::StartTls);
@@ -213,6 +229,19 @@ impl Pop3Back {
             }
         }
         None
+    }
+
+    /// Says whose login it will be, where that is wanted, and waits for the reply; else logs in.
+    fn introduce(&mut self) {
+        match self.errand.identity.take() {
+            Some(identity) if self.wants_identity => {
+                let command;
+                (command, self.left_out) = xclient::write(&identity.facts);
+                self.step = Step::XclientReply;
+                self.output.extend_from_slice(&command);
+            }
+            _ => self.log_in(),
+        }
     }
 
     /// Sends the login command.

@@ -14,6 +14,8 @@ fn errand() -> Errand {
         mechanism: None,
         starttls: false,
         client_knows_capability: false,
+        identity: None,
+        nopipelining: false,
     }
 }
 

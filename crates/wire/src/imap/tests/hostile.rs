@@ -4,7 +4,7 @@
 use super::super::INPUT_LIMIT;
 use super::{Player, Split, bare_offer, front_of, open_offer, pump_back};
 use crate::imap::back::back;
-use crate::{Errand, Offer, Secret};
+use crate::{Errand, Forwarded, Identity, Offer, Secret};
 
 const CLIENT: &[&str] = &[
     "a ",
@@ -65,6 +65,9 @@ const BACKEND: &[&str] = &[
     "+",
     "+ \r\n",
     "C OK\r\n",
+    "I OK\r\n",
+    "I BAD\r\n",
+    "* OK [CAPABILITY IMAP4rev1 ID] hi\r\n",
     "L OK ",
     "L NO ",
     "L BAD",
@@ -156,6 +159,8 @@ fn a_back_survives_any_backend() {
                 mechanism: (round % 3 == 0).then(|| "PLAIN".into()),
                 starttls: false,
                 client_knows_capability: round % 7 == 0,
+                identity: (round % 2 == 0).then(identity),
+                nopipelining: round % 11 == 0,
             })
         };
         let input = dice.text(BACKEND);
@@ -170,4 +175,10 @@ fn a_back_survives_any_backend() {
         assert_eq!(split.1, whole.1, "{}", input.escape_ascii());
         assert_eq!(split.0.leftover(), whole.0.leftover());
     }
+}
+
+/// One that takes two literals, and has something that cannot be said.
+fn identity() -> Identity {
+    let fields = ["ü", "\r\nL LOGIN", "ö"].iter().map(|value| ("x".to_owned(), (*value).to_owned()));
+    Identity { facts: Forwarded { fields: fields.collect(), ..Forwarded::default() }, client_id: None }
 }

@@ -11,6 +11,7 @@
 mod back;
 mod front;
 mod hostile;
+mod identity;
 mod pair;
 
 use std::collections::VecDeque;
@@ -277,6 +278,7 @@ fn pump_back(back: &mut dyn Back, log: &mut String) {
         *log += &said("G", &std::mem::take(back.output()));
         match event {
             None => return,
+            Some(BackEvent::LeftOut(names)) => *log += &format!("E: LeftOut {}\n", names.join(", ")),
             Some(BackEvent::StartTls) => {
                 *log += "E: StartTls\n";
                 back.secured();

@@ -69,6 +69,8 @@ fn errand(user: &str, password: &[u8]) -> Errand {
         mechanism: None,
         starttls: false,
         client_knows_capability: false,
+        identity: None,
+        nopipelining: false,
     }
 }
 

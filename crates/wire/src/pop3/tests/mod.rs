@@ -3,6 +3,7 @@
 
 mod back;
 mod front;
+mod identity;
 
 use secrecy::ExposeSecret;
 
