@@ -7,6 +7,7 @@ mod curl;
 mod gsasl;
 mod haproxy;
 mod house;
+mod identity;
 mod lifecycle;
 mod mbsync;
 mod mutt;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         alpine::TESTS,
         session::TESTS,
         lifecycle::TESTS,
+        identity::TESTS,
     ];
     for &(name, programs, test) in groups.into_iter().flatten() {
         let mut missing: Vec<&str> =

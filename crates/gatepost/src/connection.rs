@@ -16,7 +16,7 @@ use crate::gate::{Deciding, Gate, Shared};
 use crate::log::Level;
 use crate::tls::ClientTls;
 
-/// Hops that a login may take, from the first proxy on.
+/// Hops left for a login that comes straight from its client; the fifth proxy would have one left and refuses.
 const HOPS: u32 = 5;
 
 /// One client's connection.
