@@ -201,11 +201,8 @@ fn kind(reason: Reason) -> Kind {
 fn write(session: &Session, ended: &Ended<'_>, level: Level, text: &str, verdict: &str, reason: Reason) {
     let connection = &session.connection;
     let service = connection.protocol().login_service;
-    let source = Source {
-        protocol: connection.protocol().name,
-        peer: connection.peer(),
-        session: connection.id(),
-    };
+    let source =
+        Source { protocol: connection.protocol().name, peer: connection.peer(), session: connection.id() };
     login(connection.shared(), service, &connection.deciding(), &source, ended, level, text, verdict, reason);
 }
 
