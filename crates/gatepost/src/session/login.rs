@@ -81,12 +81,14 @@ pub async fn decide(
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
-    let guess = shared.penalties().fingerprint(&claim.user, secret.expose_secret());
+    let (user, password) = (claim.user.clone(), secret.clone());
     let decision = attempt.verify(claim, secret).await;
     if decision.authenticated {
         shared.penalties().succeeded(address);
     } else if is_guess(&decision) {
-        shared.penalties().failed(address, guess, asked, shared.started.elapsed());
+        let mut penalties = shared.penalties();
+        let guess = penalties.fingerprint(&user, password.expose_secret());
+        penalties.failed(address, guess, asked, shared.started.elapsed());
     }
     decision
 }
