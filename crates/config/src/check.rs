@@ -330,6 +330,15 @@ fn listeners(config: &Config, complete: bool, problems: &mut Vec<Problem>) {
             let text = format!("service {}: unix_listener: which path?", service.name);
             problems.push(Problem::error(&listener.place, text).hint("write unix_listener PATH {"));
         }
+        let auth = service.unix.iter().filter(|listener| service.name == "auth" && listener.mode != 0);
+        for listener in auth.filter(|listener| !listener.is_for_clients()) {
+            let path = listener.path.display();
+            let text = format!(
+                "service auth: unix_listener {path}: {} sockets are not served in this version",
+                listener.purpose()
+            );
+            problems.push(Problem::warning(&listener.place, text));
+        }
     }
 }
 

@@ -255,6 +255,15 @@ fn tls_without_a_certificate_is_told() {
     says(&format!("protocols = imap\nssl_cert = </c.pem\nssl_key = </k.pem\n{passdb}"), &[]);
 }
 
+#[test]
+fn an_auth_socket_that_nobody_serves_is_told() {
+    adds(
+        "service auth {\n  unix_listener auth-userdb {\n    mode = 0600\n  }\n  unix_listener auth-client {\n  }\n}",
+        &["dovecot.conf:2: warning: service auth: unix_listener auth-userdb: \
+           userdb sockets are not served in this version"],
+    );
+}
+
 // `doveconf -n` prints secrets as a comment, and what it prints must load.
 #[test]
 fn a_hidden_key_is_told_and_does_not_keep_the_configuration_back() {

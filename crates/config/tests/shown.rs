@@ -33,6 +33,7 @@ fn the_configuration_of_a_dovecot_proxy_loads() {
     assert_eq!(
         problems,
         [
+            "proxy.conf:83: warning: service auth: unix_listener auth-userdb: userdb sockets are not served in this version",
             "proxy.conf:166: warning: ssl_cert: one connection may be of this block and of another, at \
              proxy.conf:162 (line 166 wins then)",
             "proxy.conf:167: warning: ssl_key: one connection may be of this block and of another, at \

@@ -1,5 +1,5 @@
-//! Sockets that clients come to: opened by the configuration, kept over a reload where nothing
-//! about them changed. Knows protocols only as rows of the table.
+//! Sockets that clients come to: opened by the configuration, and kept over a reload whatever it
+//! changes about who is served on them. Knows protocols only as rows of the table.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use config::rows::service::UnixListener as UnixSettings;
 use config::scope::Config;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::task::JoinHandle;
@@ -19,35 +18,57 @@ use wire::protocols::Protocol;
 use crate::gate::Gate;
 use crate::log::Level;
 use crate::session::{self, Accepted, First};
+use crate::stream::Stream;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
 /// How long accepting pauses when the process has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What tells one listener from another over a reload.
+/// Where a listener is: what tells one from another over a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Inet { protocol: &'static str, address: SocketAddr, first: First },
-    AuthInet { address: SocketAddr },
-    AuthUnix { path: PathBuf, mode: u32, user: String, group: String },
+enum Place {
+    Inet(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// What a listener's clients get. A reload may change it while the socket stays open.
+#[derive(Clone, Copy)]
+enum Role {
+    Client(&'static Protocol, First),
+    Auth,
+}
+
+/// Who may use a Unix socket; empty names leave it to the server's own user and group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Access {
+    mode: u32,
+    user: String,
+    group: String,
+}
+
+/// A listener that the configuration asks for.
+struct Wanted {
+    place: Place,
+    role: Role,
+    access: Access,
 }
 
 /// Every open listener.
 #[derive(Default)]
 pub struct Listeners {
-    open: HashMap<Key, Open>,
+    open: HashMap<Place, Open>,
 }
 
 struct Open {
     task: JoinHandle<()>,
-    path: Option<PathBuf>,
+    role: Arc<ArcSwap<Role>>,
+    access: Access,
 }
 
 enum Bound {
-    Client(TcpListener, &'static Protocol, First),
-    Auth(TcpListener),
-    AuthUnix(UnixListener),
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 impl Listeners {
@@ -57,36 +78,49 @@ impl Listeners {
         let mut faults = Vec::new();
         let wanted = wanted(config, &mut faults);
         let mut fresh = Vec::new();
-        for key in &wanted {
-            if !self.open.contains_key(key) {
-                match bind(key) {
-                    Ok(bound) => fresh.push((key.clone(), bound)),
-                    Err(error) => faults.push(format!("{}: {error}", name(key))),
-                }
+        for want in &wanted {
+            let done = match self.open.get(&want.place) {
+                Some(open) if open.access == want.access => Ok(None),
+                Some(_) => want.permit().map(|()| None),
+                None => want.bind().map(Some),
+            };
+            match done {
+                Ok(bound) => fresh.push(bound),
+                Err(error) if want.is_without_ipv6(&error) => fresh.push(None),
+                Err(error) => faults.push(format!("{}: {error}", want.name())),
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
-        self.open.retain(|key, open| {
-            let keep = wanted.contains(key);
+        self.open.retain(|place, open| {
+            let keep = wanted.iter().any(|want| want.place == *place);
             if !keep {
-                open.close(wanted.iter().all(|other| path(other) != open.path.as_deref()));
+                open.close(place);
             }
             keep
         });
-        for (key, bound) in fresh {
-            let path = path(&key).map(Path::to_owned);
-            let task = tokio::spawn(accept(bound, Arc::clone(gate)));
-            self.open.insert(key, Open { task, path });
+        for (want, bound) in wanted.into_iter().zip(fresh) {
+            match (self.open.get_mut(&want.place), bound) {
+                (Some(open), _) => {
+                    open.role.store(Arc::new(want.role));
+                    open.access = want.access;
+                }
+                (None, Some(bound)) => {
+                    let role = Arc::new(ArcSwap::from_pointee(want.role));
+                    let task = tokio::spawn(accept(bound, Arc::clone(&role), Arc::clone(gate)));
+                    self.open.insert(want.place, Open { task, role, access: want.access });
+                }
+                (None, None) => {}
+            }
         }
         Ok(())
     }
 
     /// Accepts no more.
     pub fn close(&mut self) {
-        for (_, open) in self.open.drain() {
-            open.close(true);
+        for (place, open) in self.open.drain() {
+            open.close(&place);
         }
     }
 
@@ -97,45 +131,91 @@ impl Listeners {
 }
 
 impl Open {
-    fn close(&self, unlink: bool) {
+    fn close(&self, place: &Place) {
         self.task.abort();
-        if let Some(path) = self.path.as_ref().filter(|_| unlink) {
+        if let Place::Unix(path) = place {
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-fn path(key: &Key) -> Option<&Path> {
-    match key {
-        Key::AuthUnix { path, .. } => Some(path),
-        Key::Inet { .. } | Key::AuthInet { .. } => None,
+impl Wanted {
+    fn name(&self) -> String {
+        let what = match self.role {
+            Role::Client(protocol, _) => protocol.name,
+            Role::Auth => "auth",
+        };
+        match &self.place {
+            Place::Inet(address) => format!("listener {address} ({what})"),
+            Place::Unix(path) => format!("listener {} ({what})", path.display()),
+        }
+    }
+
+    fn bind(&self) -> io::Result<Bound> {
+        match &self.place {
+            Place::Inet(address) => bind_tcp(*address).map(Bound::Tcp),
+            Place::Unix(path) => bind_unix(path, &self.access).map(Bound::Unix),
+        }
+    }
+
+    /// Lets those use a socket that is open whom the new configuration lets.
+    fn permit(&self) -> io::Result<()> {
+        match &self.place {
+            Place::Inet(_) => Ok(()),
+            Place::Unix(path) => self.access.apply(path),
+        }
+    }
+
+    /// `listen = *, ::` is the default, and a machine without IPv6 still has the other half.
+    fn is_without_ipv6(&self, error: &io::Error) -> bool {
+        let everywhere = Place::Inet((Ipv6Addr::UNSPECIFIED, self.place.port()).into());
+        self.place == everywhere
+            && (error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
+                || error.kind() == io::ErrorKind::AddrNotAvailable)
     }
 }
 
-fn name(key: &Key) -> String {
-    match key {
-        Key::Inet { protocol, address, .. } => format!("listener {address} ({protocol})"),
-        Key::AuthInet { address } => format!("listener {address} (auth)"),
-        Key::AuthUnix { path, .. } => format!("listener {} (auth)", path.display()),
+impl Place {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Inet(address) => address.port(),
+            Self::Unix(_) => 0,
+        }
     }
 }
 
-fn wanted(config: &Config, faults: &mut Vec<String>) -> Vec<Key> {
-    let mut keys = Vec::new();
+impl Access {
+    fn apply(&self, path: &Path) -> io::Result<()> {
+        let (user, group) = (owner(&self.user)?, group_id(&self.group)?);
+        if (user, group) != (None, None) {
+            nix::unistd::chown(path, user, group)?;
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(self.mode))
+    }
+}
+
+fn wanted(config: &Config, faults: &mut Vec<String>) -> Vec<Wanted> {
+    let mut all: Vec<Wanted> = Vec::new();
+    let mut want = |place, role, access| {
+        if all.iter().all(|other| other.place != place) {
+            all.push(Wanted { place, role, access });
+        }
+    };
     for service in config.services() {
         let protocol = wire::protocols::PROTOCOLS.iter().find(|p| p.login_service == service.name);
         for listener in service.inet.iter().filter(|listener| listener.port != 0) {
+            let role = match protocol {
+                Some(protocol) if config.server().protocols.iter().any(|p| p == protocol.name) => {
+                    Role::Client(protocol, First { header: listener.haproxy, tls: listener.ssl })
+                }
+                None if service.name == "auth" => Role::Auth,
+                _ => continue,
+            };
             for address in &listener.addresses {
                 match addresses(address, listener.port) {
-                    Ok(found) => keys.extend(found.into_iter().filter_map(|address| match protocol {
-                        Some(protocol) if config.server().protocols.iter().any(|p| p == protocol.name) => {
-                            let first = First { header: listener.haproxy, tls: listener.ssl };
-                            Some(Key::Inet { protocol: protocol.name, address, first })
-                        }
-                        Some(_) => None,
-                        None if service.name == "auth" => Some(Key::AuthInet { address }),
-                        None => None,
-                    })),
+                    Ok(found) => {
+                        found.into_iter().for_each(|at| want(Place::Inet(at), role, Access::default()));
+                    }
                     Err(error) => faults.push(format!(
                         "{}:{}: listener address {address:?}: {error}",
                         listener.place.file.display(),
@@ -145,30 +225,14 @@ fn wanted(config: &Config, faults: &mut Vec<String>) -> Vec<Key> {
             }
         }
         if service.name == "auth" {
-            keys.extend(service.unix.iter().filter(|l| l.mode != 0 && is_client(l)).map(|listener| {
-                Key::AuthUnix {
-                    path: config.server().base_dir.join(&listener.path),
-                    mode: listener.mode,
-                    user: listener.user.clone(),
-                    group: listener.group.clone(),
-                }
-            }));
+            for listener in service.unix.iter().filter(|l| l.mode != 0 && l.is_for_clients()) {
+                let (user, group) = (listener.user.clone(), listener.group.clone());
+                let path = config.server().base_dir.join(&listener.path);
+                want(Place::Unix(path), Role::Auth, Access { mode: listener.mode, user, group });
+            }
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    keys.retain(|key| seen.insert(key.clone()));
-    keys
-}
-
-/// Whether an auth socket is one that clients ask on: its kind follows from the last word of its
-/// name, unless it says so itself.
-pub fn is_client(listener: &UnixSettings) -> bool {
-    let name = listener.path.file_name().unwrap_or_default().to_string_lossy();
-    let kind = match listener.kind.as_str() {
-        "" => name.rsplit('-').next().unwrap_or(&name),
-        kind => kind,
-    };
-    !matches!(kind, "login" | "master" | "userdb" | "token" | "tokenlogin")
+    all
 }
 
 fn addresses(written: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -185,18 +249,6 @@ fn addresses(written: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-fn bind(key: &Key) -> io::Result<Bound> {
-    match key {
-        Key::Inet { protocol, address, first } => {
-            let protocol = wire::protocols::find(protocol)
-                .ok_or_else(|| io::Error::other(format!("unknown protocol {protocol}")))?;
-            Ok(Bound::Client(bind_tcp(*address)?, protocol, *first))
-        }
-        Key::AuthInet { address } => Ok(Bound::Auth(bind_tcp(*address)?)),
-        Key::AuthUnix { path, mode, user, group } => bind_unix(path, *mode, user, group).map(Bound::AuthUnix),
-    }
-}
-
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -205,11 +257,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket2::SockRef::from(&socket).set_only_v6(true)?;
     }
-    match socket.bind(address) {
-        // A machine without IPv6 still has the other addresses.
-        Err(error) => Err(explain(error)),
-        Ok(()) => socket.listen(BACKLOG).map_err(explain),
-    }
+    socket.bind(address).and_then(|()| socket.listen(BACKLOG)).map_err(explain)
 }
 
 fn explain(error: io::Error) -> io::Error {
@@ -223,7 +271,7 @@ fn explain(error: io::Error) -> io::Error {
 }
 
 /// A Unix socket with its final mode and owner before anybody can find it.
-fn bind_unix(path: &Path, mode: u32, user: &str, group: &str) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, access: &Access) -> io::Result<UnixListener> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
             return Err(io::Error::other("something that is no socket stands there"));
@@ -235,7 +283,6 @@ fn bind_unix(path: &Path, mode: u32, user: &str, group: &str) -> io::Result<Unix
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let ids = (owner(user)?, group_id(group)?);
     let hidden = path.with_file_name(format!(".gatepost-{}", std::process::id()));
     let _ = std::fs::remove_file(&hidden);
     let listener = {
@@ -244,14 +291,7 @@ fn bind_unix(path: &Path, mode: u32, user: &str, group: &str) -> io::Result<Unix
         nix::sys::stat::umask(before);
         listener?
     };
-    let finish = || {
-        if ids != (None, None) {
-            nix::unistd::chown(&hidden, ids.0, ids.1)?;
-        }
-        std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(mode))?;
-        std::fs::rename(&hidden, path)
-    };
-    finish().inspect_err(|_| {
+    access.apply(&hidden).and_then(|()| std::fs::rename(&hidden, path)).inspect_err(|_| {
         let _ = std::fs::remove_file(&hidden);
     })?;
     Ok(listener)
@@ -278,20 +318,17 @@ fn group_id(name: &str) -> io::Result<Option<nix::unistd::Gid>> {
 }
 
 /// Accepts for as long as the listener is wanted.
-async fn accept(bound: Bound, gate: Arc<ArcSwap<Gate>>) {
+async fn accept(bound: Bound, role: Arc<ArcSwap<Role>>, gate: Arc<ArcSwap<Gate>>) {
     let mut starved = false;
     loop {
         let accepted = match &bound {
-            Bound::Client(listener, protocol, first) => listener
-                .accept()
-                .await
-                .map(|(socket, remote)| client(&gate, socket, remote, protocol, *first)),
-            Bound::Auth(listener) => listener.accept().await.map(|(socket, _)| {
-                asker(&gate, crate::stream::Stream::plain(socket));
+            Bound::Tcp(listener) => listener.accept().await.map(|(socket, remote)| match **role.load() {
+                Role::Client(protocol, first) => client(&gate, socket, remote, protocol, first),
+                Role::Auth => asker(&gate, Stream::plain(socket)),
             }),
-            Bound::AuthUnix(listener) => listener.accept().await.map(|(socket, _)| {
-                asker(&gate, crate::stream::Stream::unix(socket));
-            }),
+            Bound::Unix(listener) => {
+                listener.accept().await.map(|(socket, _)| asker(&gate, Stream::unix(socket)))
+            }
         };
         match accepted {
             Ok(()) => starved = false,
@@ -330,6 +367,6 @@ fn client(
     tokio::spawn(session::run(Accepted { socket, protocol, first, remote, local, present }, gate));
 }
 
-fn asker(gate: &Arc<ArcSwap<Gate>>, stream: crate::stream::Stream) {
+fn asker(gate: &Arc<ArcSwap<Gate>>, stream: Stream) {
     tokio::spawn(session::socket::run(stream, Arc::clone(gate)));
 }

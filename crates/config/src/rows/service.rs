@@ -52,6 +52,19 @@ pub struct UnixListener {
     pub kind: String,
 }
 
+impl UnixListener {
+    /// What an auth socket is for: its `type`, or else the last word of its name after a `-`.
+    pub fn purpose(&self) -> &str {
+        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if self.kind.is_empty() { name.rsplit('-').next().unwrap_or(name) } else { &self.kind }
+    }
+
+    /// Whether clients ask on it: an auth socket that is for nothing else.
+    pub fn is_for_clients(&self) -> bool {
+        !matches!(self.purpose(), "login" | "master" | "userdb" | "token" | "tokenlogin")
+    }
+}
+
 /// The rows of `service { }`. One process serves all, so none of them has an effect.
 pub const SERVICE: &[Row<ServiceSettings>] = &[
     row("chroot", "", Unused(Kind::Path), Ignored, PROCESS),

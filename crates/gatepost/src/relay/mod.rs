@@ -106,7 +106,7 @@ impl Relay {
         if self.to_backend.ended() || self.to_client.ended() {
             let first = *self.first.get_or_insert(self.ended_now());
             let (to_client, to_backend) = self.halt.moved();
-            let patience = self.patience.get_or_insert_with(|| Box::new(Patience::new()));
+            let patience = self.patience.get_or_insert_with(|| Box::new(Patience::with(first)));
             if patience.poll_lost(cx, to_client + to_backend) {
                 return Poll::Ready((first, None));
             }
@@ -168,13 +168,19 @@ struct Patience {
     sleep: Pin<Box<Sleep>>,
     /// Bytes moved when the sleep began.
     moved: u64,
+    limit: Duration,
 }
 
+/// How long the other side may be silent once one has closed.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same once the backend has closed: a client has nothing more to say then, and its place in its
+/// user's limit is wanted back.
+const PATIENCE_WITH_CLIENTS: Duration = Duration::from_secs(5);
 
 impl Patience {
-    fn new() -> Self {
-        Self { sleep: Box::pin(sleep(PATIENCE)), moved: 0 }
+    fn with(first: Side) -> Self {
+        let limit = if first == Side::Backend { PATIENCE_WITH_CLIENTS } else { PATIENCE };
+        Self { sleep: Box::pin(sleep(limit)), moved: 0, limit }
     }
 
     fn poll_lost(&mut self, cx: &mut Context<'_>, moved: u64) -> bool {
@@ -183,7 +189,7 @@ impl Patience {
                 return true;
             }
             self.moved = moved;
-            self.sleep.as_mut().reset(Instant::now() + PATIENCE);
+            self.sleep.as_mut().reset(Instant::now() + self.limit);
         }
         false
     }

@@ -254,6 +254,20 @@ async fn a_peer_that_never_answers_a_close_is_given_up() {
     drop((client, backend));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_lingers_after_its_backend_closed_is_let_go_soon() {
+    let Running { mut client, mut backend, ended, .. } =
+        running(&Ends::new(""), (Leg::Plain, Leg::Plain)).await;
+    backend.write_all(b"* BYE\r\n").await.unwrap();
+    backend.shutdown().await.unwrap();
+    assert_eq!(read_up_to(&mut client, usize::MAX).await, b"* BYE\r\n");
+    let before = Instant::now();
+    assert_eq!(ended.await.unwrap().by, Side::Backend);
+    let waited = before.elapsed();
+    assert!((PATIENCE_WITH_CLIENTS..PATIENCE).contains(&waited), "{waited:?}");
+    drop((client, backend));
+}
+
 #[tokio::test]
 async fn a_unix_socket_on_either_side_is_relayed_too() {
     let (near, front) = UnixStream::pair().unwrap();
