@@ -9,6 +9,7 @@ mod haproxy;
 mod house;
 mod identity;
 mod lifecycle;
+mod log;
 mod mbsync;
 mod mutt;
 mod program;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         session::TESTS,
         lifecycle::TESTS,
         identity::TESTS,
+        log::TESTS,
     ];
     for &(name, programs, test) in groups.into_iter().flatten() {
         let mut missing: Vec<&str> =
