@@ -9,9 +9,8 @@ use crate::server::Product;
 const GIBIBYTE: f64 = 1024.0 * 1024.0 * 1024.0;
 
 impl Unit {
-    /// The sample's value with its unit.
-    pub(crate) fn show(self, sample: &Sample) -> String {
-        let each = sample.cost / sample.done;
+    /// The value with its unit, when one thing costs `each`.
+    pub(crate) fn show(self, each: f64) -> String {
         match self {
             Self::PerCpuSecond => format!("{:.0} /CPU-s ({:.2} µs)", 1.0 / each, each * 1e6),
             Self::GibPerCpuSecond => {
@@ -63,10 +62,8 @@ fn samples(outcomes: &[Outcome]) -> Vec<&Sample> {
 }
 
 fn value(unit: Unit, outcomes: &[Outcome]) -> String {
-    let mut samples = samples(outcomes);
-    samples.sort_by(|one, other| one.cost_each().total_cmp(&other.cost_each()));
-    match samples.get(samples.len() / 2) {
-        Some(median) => unit.show(median),
+    match median(samples(outcomes).iter().map(|sample| sample.cost_each()).collect()) {
+        Some(each) => unit.show(each),
         None if outcomes.iter().any(Result::is_err) => "failed".to_owned(),
         None => "-".to_owned(),
     }
@@ -74,7 +71,7 @@ fn value(unit: Unit, outcomes: &[Outcome]) -> String {
 
 /// Compared within each round, as the machine differs from one to the next.
 fn ratio(own: &[Outcome], other: &[Outcome]) -> String {
-    let mut ratios: Vec<f64> = own
+    let ratios: Vec<f64> = own
         .iter()
         .zip(other)
         .filter_map(|pair| match pair {
@@ -82,11 +79,20 @@ fn ratio(own: &[Outcome], other: &[Outcome]) -> String {
             _ => None,
         })
         .collect();
-    ratios.sort_by(f64::total_cmp);
-    match (ratios.first(), ratios.get(ratios.len() / 2), ratios.last()) {
-        (Some(least), Some(median), Some(most)) => format!("{median:.3} ({least:.3}..{most:.3})"),
-        _ => "-".to_owned(),
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    match median(ratios) {
+        Some(median) => format!("{median:.3} ({least:.3}..{most:.3})"),
+        None => "-".to_owned(),
     }
+}
+
+/// The middle value, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2)?;
+    let lower = values.get(values.len().saturating_sub(1) / 2)?;
+    Some((lower + upper) / 2.0)
 }
 
 fn busy(outcomes: &[Outcome]) -> String {
@@ -134,6 +140,13 @@ mod tests {
         let own = [outcome(1.0), outcome(4.0), outcome(3.0)];
         let other = [outcome(2.0), outcome(4.0), outcome(12.0)];
         assert_eq!(ratio(&own, &other), "0.500 (0.250..1.000)");
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), Some(3.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(Vec::new()), None);
     }
 
     #[test]

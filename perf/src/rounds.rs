@@ -46,7 +46,7 @@ pub(crate) async fn run(plan: &Plan, products: &[Box<dyn Product>], rows: &[Row]
             for (product, outcomes) in turns {
                 let outcome = measure(plan, product.as_ref(), row, &backend, &cores).await;
                 let shown = match &outcome {
-                    Ok(Some(sample)) => row.unit.show(sample),
+                    Ok(Some(sample)) => row.unit.show(sample.cost_each()),
                     Ok(None) => "-".to_owned(),
                     Err(reason) => format!("failed: {reason}"),
                 };
