@@ -10,7 +10,7 @@ use config::rows::passdb::PassdbSettings;
 use secrecy::ExposeSecret;
 
 use crate::chain::{Next, State};
-use crate::expand::Template;
+use crate::fields::extra::Extra;
 use crate::fields::{Fields, Origin, Suffix};
 use crate::mechanism::Claim;
 use crate::nets;
@@ -33,31 +33,13 @@ pub struct Link {
     overrides: Vec<Extra>,
 }
 
-/// One word of `default_fields` or `override_fields`.
-struct Extra {
-    name: String,
-    suffix: Suffix,
-    value: Template,
-}
-
 impl Link {
     /// A database with the settings of its block.
     pub fn new(id: usize, settings: PassdbSettings, driver: Box<dyn Passdb>) -> Self {
-        let defaults = extras(&settings.default_fields);
-        let overrides = extras(&settings.override_fields);
+        let defaults = Extra::read(&settings.default_fields);
+        let overrides = Extra::read(&settings.override_fields);
         Self { id, settings, driver, defaults, overrides }
     }
-}
-
-fn extras(words: &str) -> Vec<Extra> {
-    words
-        .split_whitespace()
-        .map(|word| {
-            let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            let (name, suffix) = Suffix::split(name);
-            Extra { name: name.to_owned(), suffix, value: Template::parse(value) }
-        })
-        .collect()
 }
 
 /// The deciding part of one protocol: its databases and the rules around them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::rows::passdb::{Rule, UserdbSettings, UserdbSkip};
 
-use crate::expand::Template;
+use crate::fields::extra::Extra;
 use crate::fields::{Fields, Origin, Suffix};
 use crate::passdb::{Lookup, UserAnswer, Userdb, Workers};
 use crate::request::{Facts, Identity, Request};
@@ -15,27 +15,17 @@ pub struct UserLink {
     id: usize,
     settings: UserdbSettings,
     driver: Box<dyn Userdb>,
-    defaults: Vec<(String, Suffix, Template)>,
-    overrides: Vec<(String, Suffix, Template)>,
+    defaults: Vec<Extra>,
+    overrides: Vec<Extra>,
 }
 
 impl UserLink {
     /// A database with the settings of its block.
     pub fn new(id: usize, settings: UserdbSettings, driver: Box<dyn Userdb>) -> Self {
-        let (defaults, overrides) = (words(&settings.default_fields), words(&settings.override_fields));
+        let defaults = Extra::read(&settings.default_fields);
+        let overrides = Extra::read(&settings.override_fields);
         Self { id, settings, driver, defaults, overrides }
     }
-}
-
-fn words(words: &str) -> Vec<(String, Suffix, Template)> {
-    words
-        .split_whitespace()
-        .map(|word| {
-            let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            let (name, suffix) = Suffix::split(name);
-            (name.to_owned(), suffix, Template::parse(value))
-        })
-        .collect()
 }
 
 /// The user databases of one protocol.
@@ -131,12 +121,12 @@ impl Users {
         fields: &Fields,
         collected: &mut Fields,
     ) -> User {
-        let expand = |list: &[(String, Suffix, Template)], origin, into: &mut Fields| {
-            for (name, suffix, template) in list {
+        let expand = |list: &[Extra], origin, into: &mut Fields| {
+            for extra in list {
                 let request =
                     Request { facts, identity, fields, userdb: into, password: None, passdb_id: link.id };
-                let value = template.expand(&request).map_err(|error| error.to_string())?;
-                into.apply(name, *suffix, &value, origin);
+                let value = extra.value.expand(&request).map_err(|error| error.to_string())?;
+                into.apply(&extra.name, extra.suffix, &value, origin);
             }
             Ok::<(), String>(())
         };

@@ -1,6 +1,7 @@
 //! An ordered set of extra fields, with the suffixes `:protected` (also spelt `:default`) and
 //! `:remove`, and with keep and roll back. Knows nothing of what any field means.
 
+pub(crate) mod extra;
 pub mod known;
 
 /// Where a field's value came from.
