@@ -5,7 +5,10 @@ use serde_json::Value;
 use crate::Test;
 use crate::house::{Gate, PASSWORD, expect, until};
 
-pub(crate) const TESTS: &[Test] = &[("log::json_says_all_and_no_password", &[], json)];
+pub(crate) const TESTS: &[Test] = &[
+    ("log::json_says_all_and_no_password", &[], json),
+    ("log::a_database_may_be_verbose_alone", &[], verbose_alone),
+];
 
 /// Typed as a password, and nowhere to be seen afterwards.
 const CANARY: &str = "canary-4711-typed";
@@ -51,4 +54,23 @@ fn json(gate: &mut Gate) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn verbose_alone(gate: &mut Gate) -> Result<(), String> {
+    gate.add_settings(
+        "auth_verbose = no\npassdb {\n  driver = static\n  args = password=another\n  auth_verbose = yes\n}\n",
+    )?;
+    gate.reload()?;
+    let mut client = gate.connect("imaps")?;
+    expect(&mut client, "* OK ")?;
+    let user = gate.user("anna");
+    client.send(format!("a LOGIN {user} wrong\r\n").as_bytes()).map_err(|e| e.to_string())?;
+    until(&mut client, "a NO ")?;
+    gate.await_log(&[&format!("static({user},"), "Password mismatch"])?;
+    let line = gate.await_log(&["asked=", &user])?;
+    match gate.log().lines().find(|line| line.contains(&format!("passwd-file({user},"))) {
+        Some(line) => Err(format!("the passwd-file was to be silent: {line}")),
+        None if line.contains("passwd-file:mismatch") => Ok(()),
+        None => Err(format!("the passwd-file was not asked: {line}")),
+    }
 }

@@ -257,8 +257,8 @@ pub const PASSDB: &[Row<PassdbSettings>] = &[
         "auth_verbose",
         "default",
         Other("default, yes or no", |s, text| unless_default(&mut s.auth_verbose, text)),
-        Ignored,
-        "The global auth_verbose counts",
+        Honoured,
+        "Whether its answers are logged; default: the global auth_verbose",
     ),
 ];
 

@@ -364,9 +364,13 @@ fn name(deciding: &Deciding, passdb: usize) -> String {
     }
 }
 
-/// Faults of data and configuration always, the rest with `auth_verbose`.
+/// Faults of data and configuration always, the rest with `auth_verbose`, which a database may have of
+/// its own.
 fn notes(shared: &Shared, deciding: &Deciding, source: &Source<'_>, identity: &Identity, trace: &Trace) {
-    let verbose = deciding.engine.settings().verbose;
+    let verbose = |passdb: &usize| {
+        let own = deciding.engine.link(*passdb).and_then(|link| link.settings.auth_verbose);
+        own.unwrap_or(deciding.engine.settings().verbose)
+    };
     let say = |level, passdb: usize, text: &str| {
         let remote = source.peer.remote.map(|ip| ip.to_string()).unwrap_or_default();
         let line = format!(
@@ -381,11 +385,11 @@ fn notes(shared: &Shared, deciding: &Deciding, source: &Source<'_>, identity: &I
     for step in trace.steps() {
         match step {
             Step::Note { passdb, fault: true, text } => say(Level::Error, *passdb, text),
-            Step::Note { passdb, fault: false, text } if verbose => say(Level::Info, *passdb, text),
-            Step::Answered { passdb, outcome: Outcome::Unknown } if verbose => {
+            Step::Note { passdb, fault: false, text } if verbose(passdb) => say(Level::Info, *passdb, text),
+            Step::Answered { passdb, outcome: Outcome::Unknown } if verbose(passdb) => {
                 say(Level::Info, *passdb, "unknown user");
             }
-            Step::Answered { passdb, outcome: Outcome::Mismatch } if verbose => {
+            Step::Answered { passdb, outcome: Outcome::Mismatch } if verbose(passdb) => {
                 say(Level::Info, *passdb, "Password mismatch");
             }
             _ => {}
