@@ -155,6 +155,8 @@ impl Session {
                     if !decision.wait.is_zero() {
                         tokio::time::sleep(decision.wait).await;
                     }
+                    // What we took, `delay_until` above all, is not the client's slowness.
+                    self.deadline = tokio::time::Instant::now() + LOGIN_TIMEOUT;
                     if let Some(served) = self.act(line, mechanism, decision, typed, begun).await? {
                         return Ok(served);
                     }
