@@ -251,16 +251,16 @@ impl<'a> Attempt<'a> {
         if self.lookup.broken {
             outcome = Outcome::Failed;
         }
+        if link.settings.deny && !matches!(outcome, Outcome::Unknown | Outcome::Failed) {
+            self.note(link.id, false, "User found from deny passdb".into());
+            self.reason = Some(Reason::Denied);
+            outcome = Outcome::Disabled;
+        }
         if matches!(outcome, Outcome::Ok | Outcome::Next)
             && let Some(reason) = self.lookup.fail
         {
             self.reason = Some(reason);
             outcome = Outcome::Unknown;
-        }
-        if link.settings.deny && !matches!(outcome, Outcome::Unknown | Outcome::Failed) {
-            self.note(link.id, false, "User found from deny passdb".into());
-            self.reason = Some(Reason::Denied);
-            outcome = Outcome::Disabled;
         }
         if !matches!(outcome, Outcome::Unknown | Outcome::Failed) {
             self.nodelay |= self.fields.has("nodelay");
@@ -399,7 +399,7 @@ impl<'a> Attempt<'a> {
             Ok(false) => Outcome::Mismatch,
             Err(error) => {
                 self.note(link.id, true, error.to_string());
-                Outcome::Mismatch
+                if error.declined { Outcome::Failed } else { Outcome::Mismatch }
             }
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn hash(password: &[u8], setting: &[u8]) -> Result<Vec<u8>, Fault> {
         _ => return Err(form.into()),
     };
     if version == b'x' && !password.is_ascii() {
-        return Err("$2x$ stands for a sign error with 8-bit passwords, which is not repeated here".into());
+        return Err(Fault::declined("$2x$ stands for a sign error with 8-bit passwords, not repeated here"));
     }
     within("the cost", cost.into(), MAX_COST.into())?;
     let salt = rest.get(..22).and_then(decode_salt).ok_or(form)?;

@@ -18,7 +18,7 @@ pub(super) fn verify(stored: &[u8], password: &[u8], _user: &str) -> Result<bool
         [b'$', b'6', b'$', ..] => sha_crypt::hash_512,
         [b'$', b'y', b'$', ..] => yescrypt::hash,
         [b'_', ..] => des::hash_extended,
-        [b'$', ..] => return Err("this crypt method is not supported".into()),
+        [b'$', ..] => return Err(super::Fault::declined("this crypt method is not supported")),
         _ => des::hash,
     };
     verify_with(hash, stored, password)

@@ -68,27 +68,55 @@ impl StoredHash {
 
 /// Why a stored password cannot be checked at all, for the log; never holds the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SchemeError(pub String);
+pub struct SchemeError {
+    /// Scheme and fault.
+    pub text: String,
+    /// It could be checked, and we will not or cannot: nobody has judged the password, so the
+    /// client must not hear that it is wrong.
+    pub declined: bool,
+}
 
 impl SchemeError {
     fn new(scheme: &str, fault: &Fault) -> SchemeError {
-        SchemeError(format!("{scheme}: {fault}"))
+        SchemeError { text: format!("{scheme}: {}", fault.text), declined: fault.declined }
+    }
+
+    fn unknown(text: String) -> SchemeError {
+        SchemeError { text, declined: false }
     }
 }
 
 impl std::fmt::Display for SchemeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 /// What is wrong with stored data or with a wish for it, in words that hold nothing of the data.
-type Fault = Cow<'static, str>;
+#[derive(Debug)]
+struct Fault {
+    text: Cow<'static, str>,
+    declined: bool,
+}
+
+impl Fault {
+    /// Data that may be sound, and is not checked here.
+    fn declined(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), declined: true }
+    }
+}
+
+impl<T: Into<Cow<'static, str>>> From<T> for Fault {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), declined: false }
+    }
+}
 
 /// Checks a typed password against a stored one. `user` is the login name, which DIGEST-MD5 hashes along.
 ///
-/// An error is the administrator's move (unknown scheme, undecodable or truncated data, cost beyond
-/// bounds): the client hears "mismatch" and the log gets the text.
+/// An error is the administrator's move, and the log gets its text. Unknown schemes and data that cannot
+/// be read are a mismatch to the client, as in the original; what is declined (cost beyond bounds, methods
+/// that are not supported) is a temporary failure.
 pub fn verify(stored: &StoredHash, password: &[u8], user: &str) -> Result<bool, SchemeError> {
     let format = find(&stored.scheme)?;
     format
@@ -246,7 +274,7 @@ pub struct Format {
 pub fn find(name: &str) -> Result<Format, SchemeError> {
     let unknown = || {
         let shown: String = name.chars().take(40).flat_map(char::escape_default).collect();
-        SchemeError(format!("Unknown scheme: {shown}"))
+        SchemeError::unknown(format!("Unknown scheme: {shown}"))
     };
     let (base, suffix) = match name.split_once('.') {
         None => (name, None),
@@ -258,7 +286,7 @@ pub fn find(name: &str) -> Result<Format, SchemeError> {
         }
     };
     if base.eq_ignore_ascii_case("OTP") {
-        return Err(SchemeError("OTP: one-time passwords are not supported".to_owned()));
+        return Err(SchemeError::unknown("OTP: one-time passwords are not supported".to_owned()));
     }
     let scheme = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(base));
     Ok(Format { scheme: scheme.ok_or_else(unknown)?, suffix })
@@ -303,7 +331,7 @@ impl Format {
             Encoding::Text => data.to_vec(),
             Encoding::Hex => HEXLOWER_PERMISSIVE
                 .decode(data)
-                .map_err(|_| Fault::Borrowed("the stored password is not valid hex"))?,
+                .map_err(|_| Fault::from("the stored password is not valid hex"))?,
             Encoding::Base64 => decode_base64(data)?,
         });
         match scheme.length {
@@ -330,5 +358,9 @@ fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 /// The same for every family whose work grows with a number in the stored text, which may come from anyone
 /// who can write to the database: a check stays within some hundred milliseconds and 256 MiB.
 fn within(what: &'static str, asked: u64, limit: u64) -> Result<(), Fault> {
-    if asked <= limit { Ok(()) } else { Err(format!("{what} {asked} is above the limit of {limit}").into()) }
+    if asked <= limit {
+        Ok(())
+    } else {
+        Err(Fault::declined(format!("{what} {asked} is above the limit of {limit}")))
+    }
 }

@@ -23,7 +23,7 @@ fn check(stored: impl AsRef<[u8]>, password: impl AsRef<[u8]>, user: &str) -> Re
 }
 
 fn refusal(stored: impl AsRef<[u8]>) -> String {
-    check(stored, "secret", "user@dom").expect_err("cannot be checked").0
+    check(stored, "secret", "user@dom").expect_err("cannot be checked").text
 }
 
 /// Not random, but different at every place.
@@ -86,11 +86,14 @@ fn made_text_has_the_form_that_other_programs_write() {
     assert!(made("SCRAM-SHA-256", Some(1)).unwrap().starts_with("4096,AAAAAAAAAAAAAAAAAAAAAA==,"));
     assert_eq!(made("PLAIN-TRUNC", None).unwrap(), "6-secret");
     assert_eq!(made("DIGEST-MD5.HEX", None).unwrap(), "734c726901e727cce7aec830575f6ac5");
-    assert_eq!(made("BLF-CRYPT", Some(14)).unwrap_err().0, "BLF-CRYPT: the cost 14 is above the limit of 13");
+    assert_eq!(
+        made("BLF-CRYPT", Some(14)).unwrap_err().text,
+        "BLF-CRYPT: the cost 14 is above the limit of 13"
+    );
     let nobody = find("DIGEST-MD5").unwrap().make(b"secret", "", None, &mut zeros).unwrap_err();
-    assert_eq!(nobody.0, "DIGEST-MD5: the user name is hashed along and must be given");
+    assert_eq!(nobody.text, "DIGEST-MD5: the user name is hashed along and must be given");
     let long = find("CRYPT").unwrap().make(&[b'a'; 512], "", None, &mut zeros).unwrap_err();
-    assert_eq!(long.0, "CRYPT: the password is longer than 511 bytes or holds a NUL");
+    assert_eq!(long.text, "CRYPT: the password is longer than 511 bytes or holds a NUL");
 }
 
 #[test]
@@ -257,7 +260,7 @@ fn a_check_that_would_cost_too_much_is_refused() {
         assert_eq!(refusal(&stored), fault, "{stored}");
     }
     assert_eq!(
-        check("{CRYPT}$6$rounds=999999$salt$x", [b'a'; 511], "").unwrap_err().0,
+        check("{CRYPT}$6$rounds=999999$salt$x", [b'a'; 511], "").unwrap_err().text,
         "CRYPT: rounds times password length 510999489 is above the limit of 150000000"
     );
 }
@@ -344,9 +347,19 @@ fn hostile_stored_text_is_survived() {
                 }
             }
             // Whatever the answer: neither a panic nor a word of the data in the error.
-            if let Err(SchemeError(fault)) = check(&text, password, user) {
+            if let Err(SchemeError { text: fault, .. }) = check(&text, password, user) {
                 assert!(fault.is_ascii() && fault.len() < 120, "{fault}");
             }
         }
     }
+}
+
+/// Nobody has judged the password where a check is declined; elsewhere the data is at fault.
+#[test]
+fn a_check_that_is_declined_is_told_from_data_that_is_broken() {
+    let declined = |stored: &str| check(stored, "secret", "user").unwrap_err().declined;
+    assert!(declined("{SHA512-CRYPT}$6$rounds=999999999$salt$x"));
+    assert!(declined("{CRYPT}$7$C6..../....SodiumChloride$x"));
+    assert!(!declined("{CRYPT}foo"));
+    assert!(!declined("{NOSUCH}foo"));
 }

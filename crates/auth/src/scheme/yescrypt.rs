@@ -21,7 +21,7 @@ pub(super) fn hash(password: &[u8], setting: &[u8]) -> Result<Vec<u8>, Fault> {
     within("the memory cost in bytes", memory, MAX_MEMORY)?;
     // Parallelism and extra time are never written by crypt_gensalt(3), and their cost is not bounded above.
     if params.p() != 1 || Params::new(Mode::Rw, params.n(), params.r(), 1) != Ok(params) {
-        return Err("these yescrypt parameters are not supported".into());
+        return Err(super::Fault::declined("these yescrypt parameters are not supported"));
     }
     let salt = decode(salt_digits).ok_or("the salt is unreadable")?;
     let mut hash = [0; 32];
