@@ -46,7 +46,10 @@ impl Passdb for Broken {
     }
 }
 
-struct Inline;
+/// Pools that run everything at once, or whose hashing queue is full.
+struct Inline {
+    full: bool,
+}
 
 impl Workers for Inline {
     fn blocking(&self, job: Job<Answer>) -> BoxFuture<'_, Result<Answer, Busy>> {
@@ -57,9 +60,9 @@ impl Workers for Inline {
     }
     fn hashing(
         &self,
-        _: Job<Result<bool, SchemeError>>,
+        check: Job<Result<bool, SchemeError>>,
     ) -> BoxFuture<'_, Result<Result<bool, SchemeError>, Busy>> {
-        Box::pin(async { Err(Busy) })
+        Box::pin(async { if self.full { Err(Busy) } else { Ok(check()) } })
     }
 }
 
@@ -90,6 +93,15 @@ fn fake(users: Users) -> (Box<dyn Passdb>, Arc<Mutex<Vec<String>>>) {
 }
 
 fn decide(links: Vec<(PassdbSettings, Box<dyn Passdb>)>, user: &str, password: &str) -> Decision {
+    decide_with(Inline { full: false }, links, user, password)
+}
+
+fn decide_with(
+    workers: Inline,
+    links: Vec<(PassdbSettings, Box<dyn Passdb>)>,
+    user: &str,
+    password: &str,
+) -> Decision {
     let settings = AuthSettings {
         username_format: "%Lu".into(),
         master_user_separator: "*".into(),
@@ -98,7 +110,7 @@ fn decide(links: Vec<(PassdbSettings, Box<dyn Passdb>)>, user: &str, password: &
     };
     let links = links.into_iter().enumerate();
     let links = links.map(|(at, (block, driver))| Link::new(at + 1, block, driver)).collect();
-    let engine = Engine::new(Arc::new(settings), links, Arc::new(Inline));
+    let engine = Engine::new(Arc::new(settings), links, Arc::new(workers));
     let facts = Facts { service: "imap".into(), mechanism: "PLAIN".into(), now: 1000, ..Facts::default() };
     let claim = Claim { user: user.into(), login_as: None };
     let attempt = engine.attempt(facts);
@@ -162,11 +174,38 @@ fn a_deny_database_that_fails_stops_everybody() {
     assert!(asked.lock().unwrap().is_empty());
 }
 
+// Neither the fields of the entry nor an earlier right password lead past a deny list.
+#[test]
+fn whoever_stands_in_a_deny_database_is_denied_whatever_its_fields_say() {
+    let verified = || PassdbSettings { result_success: Rule::Continue, ..block() };
+    let deny = || PassdbSettings { deny: true, ..block() };
+    for fields in
+        [vec![], vec![("fail", "")], vec![("noauthenticate", "")], vec![("allow_nets", "10.0.0.0/8")]]
+    {
+        let links = vec![
+            (verified(), fake(vec![("bob", Some("pw"), vec![])]).0),
+            (deny(), fake(vec![("bob", None, fields.clone())]).0),
+            (block(), fake(vec![("bob", Some("pw"), vec![])]).0),
+        ];
+        assert_eq!(reason(&decide(links, "bob", "pw")), Reason::Denied, "{fields:?}");
+    }
+}
+
+// A hash that we will not check says nothing about the password.
+#[test]
+fn a_hash_that_is_declined_is_no_wrong_password() {
+    let (users, _) =
+        fake(vec![("bob", Some("{PBKDF2}$1$salt$1000001$a302833e90db7b72ef930a53566b4b2e1dd22fbd"), vec![])]);
+    let decision = decide(vec![(block(), users)], "bob", "pw");
+    assert_eq!(reason(&decision), Reason::LookupFailed);
+}
+
 #[test]
 fn a_full_hashing_queue_is_a_temporary_failure() {
     let hash = "{SHA512-CRYPT}$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
     let (users, _) = fake(vec![("bob", Some(hash), vec![])]);
-    assert_eq!(reason(&decide(vec![(block(), users)], "bob", "pw")), Reason::Busy);
+    let decision = decide_with(Inline { full: true }, vec![(block(), users)], "bob", "pw");
+    assert_eq!(reason(&decision), Reason::Busy);
 }
 
 // "Forward all users to another server without authentication": good for a referral and for nothing else.
